@@ -1,0 +1,315 @@
+"""Every error that Demijohn raises on purpose.
+
+Rules of this room:
+1. A class names one situation. Its ``status`` and ``code`` are part of the contract: clients
+   branch on ``code``, so it never changes.
+2. Only the web floor turns one into a response, and only the CLI turns one into an exit status.
+3. ``detail`` is for the person who can mend it: what was expected, what came, what to do. It never
+   holds a path of the server, a traceback or a process id when the class is a ``RequestError``.
+
+The tree:
+
+    DemijohnError
+    ├── RequestError      the sender can mend it (4xx)
+    ├── ServerError       trying again, later or elsewhere, may help (5xx)
+    └── OperatorError     whoever starts or configures Demijohn can mend it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_PROBLEMS = 20  #: Most problems that one answer lists.
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One place where a request does not fit the signature."""
+
+    row: int | None  #: From 0; None where the whole request is meant.
+    column: str | int | None  #: The column's name, else its index.
+    expected: str
+    received: str
+
+    def __str__(self) -> str:
+        """Say where, what was expected and what came, in one line."""
+        place = [f"row {self.row}"] if self.row is not None else []
+        place += [f"column {self.column!r}"] if self.column is not None else []
+        where = ", ".join(place)
+        return f"{where + ': ' if where else ''}expected {self.expected}, received {self.received}"
+
+
+class DemijohnError(Exception):
+    """The root of the tree.
+
+    Args:
+        detail: One line for people.
+        errors: Places in the request, in order; at most ``MAX_PROBLEMS``.
+        headers: Sent with the answer, e.g. ``Retry-After`` or ``Allow``.
+    """
+
+    status = 500
+    code = "internal_error"
+    title = "Something went wrong in the server"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[Problem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+# The request ------------------------------------------------------------------------------
+
+
+class RequestError(DemijohnError):
+    """The request cannot be answered as it is."""
+
+    status = 400
+    code = "bad_request"
+    title = "The request cannot be understood"
+
+
+class DecodeError(RequestError):
+    """The body is not what its Content-Type says."""
+
+    code = "unreadable_body"
+    title = "The body cannot be read"
+
+
+class HostRefused(RequestError):
+    """The Host header names a host this server does not answer for."""
+
+    code = "host_refused"
+    title = "This server does not answer for that Host"
+
+
+class KeyMissing(RequestError):
+    """No key came, or one that is not known."""
+
+    status = 401
+    code = "key_missing"
+    title = "A valid API key is needed"
+
+
+class OriginRefused(RequestError):
+    """A web page of another origin sent the request."""
+
+    status = 403
+    code = "origin_refused"
+    title = "Requests from that Origin are refused"
+
+
+class RouteNotFound(RequestError):
+    """No route has this path."""
+
+    status = 404
+    code = "route_not_found"
+    title = "There is nothing at this address"
+
+
+class ModelNotFound(RequestError):
+    """No model has this name."""
+
+    status = 404
+    code = "model_not_found"
+    title = "There is no such model"
+
+
+class VersionNotFound(RequestError):
+    """The model has no such version or alias."""
+
+    status = 404
+    code = "version_not_found"
+    title = "The model has no such version"
+
+
+class MethodNotFound(RequestError):
+    """The model has no such prediction method."""
+
+    status = 404
+    code = "method_not_found"
+    title = "The model has no such method"
+
+
+class MethodNotAllowed(RequestError):
+    """The route exists, under another HTTP method."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "This address does not take that HTTP method"
+
+
+class NotAcceptable(RequestError):
+    """No form of the answer fits the Accept header."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "The answer cannot be given in that form"
+
+
+class BodyTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "body_timeout"
+    title = "The body did not arrive in time"
+
+
+class BodyTooLarge(RequestError):
+    """The body, decompressed, is larger than the limit, or holds too many values."""
+
+    status = 413
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The Content-Type or Content-Encoding is not one we read."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "The body's media type is not supported"
+
+
+class SignatureMismatch(RequestError):
+    """The rows do not fit the model's signature; ``errors`` says where."""
+
+    status = 422
+    code = "signature_mismatch"
+    title = "The request does not fit the model's signature"
+
+
+class ParameterMismatch(RequestError):
+    """A parameter of the call is not one that the method takes."""
+
+    status = 422
+    code = "parameter_mismatch"
+    title = "The method does not take these parameters"
+
+
+class ModelRefused(RequestError):
+    """The rows fit the signature, and the model itself refused them."""
+
+    status = 422
+    code = "model_refused"
+    title = "The model refused these rows"
+
+
+class BadInput(RequestError):
+    """For functions that serve as models: raise it to answer 422 with your own text."""
+
+    status = 422
+    code = "bad_input"
+    title = "The model cannot use this input"
+
+
+class HeaderTooLarge(RequestError):
+    """One header is longer than the limit."""
+
+    status = 431
+    code = "header_too_large"
+    title = "A request header is too large"
+
+
+# The server -------------------------------------------------------------------------------
+
+
+class ServerError(DemijohnError):
+    """The request was fine; this server could not answer it now."""
+
+
+class ModelError(ServerError):
+    """The model failed for a reason that is not its input."""
+
+    code = "model_error"
+    title = "The model failed"
+
+
+class Unavailable(ServerError):
+    """Base of the 503s; always with ``Retry-After``."""
+
+    status = 503
+    code = "unavailable"
+    title = "The server cannot answer now; try again"
+
+
+class QueueFull(Unavailable):
+    """More rows wait than the model's queue may hold, or they would wait too long."""
+
+    code = "queue_full"
+    title = "The model's queue is full; try again"
+
+
+class NotReady(Unavailable):
+    """The model is loading, or failed to load."""
+
+    code = "not_ready"
+    title = "The model is not ready"
+
+
+class Draining(Unavailable):
+    """The server is shutting down."""
+
+    code = "draining"
+    title = "The server is shutting down"
+
+
+class TooManySlowBodies(Unavailable):
+    """Too many bodies are arriving too slowly."""
+
+    code = "too_many_slow_bodies"
+    title = "Too many requests are still sending their body; try again"
+
+
+class DeadlineExceeded(ServerError):
+    """The prediction was started and given up at the deadline."""
+
+    status = 504
+    code = "deadline_exceeded"
+    title = "The prediction did not finish before the deadline"
+
+
+# The operator -----------------------------------------------------------------------------
+
+
+class OperatorError(DemijohnError):
+    """Raised at start-up or by the Python interface, never by a request."""
+
+    code = "operator_error"
+    title = "Demijohn cannot start like this"
+
+
+class ConfigurationError(OperatorError):
+    """A setting or an option has a value that cannot be used."""
+
+    code = "configuration_error"
+    title = "A setting is wrong"
+
+
+class LoadError(OperatorError):
+    """The file is missing, broken or of a format that no runtime reads."""
+
+    code = "load_error"
+    title = "The model cannot be loaded"
+
+
+class UntrustedArtifact(LoadError):
+    """Loading the file would run code that nobody vouched for."""
+
+    code = "untrusted_artifact"
+    title = "The file holds code that is not trusted"
+
+
+class MissingExtra(LoadError):
+    """The framework that the model needs is not installed."""
+
+    code = "missing_extra"
+    title = "An optional dependency is missing"

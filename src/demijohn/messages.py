@@ -1,0 +1,87 @@
+"""What travels between the steps of a prediction: decoded inputs, tensors, the answer.
+
+Rules of this room:
+1. Plain values without behaviour; no step keeps one after it has passed it on.
+2. ``Rows``, ``Records`` and ``Columns`` are what a client wrote, read but not yet checked;
+   ``Tensors`` have passed the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tensors = dict[str, Array]  #: Named arrays; axis 0 is the row.
+
+
+@dataclass(slots=True)
+class Rows:
+    """One entry per row, in the signature's column order or under ``columns``."""
+
+    rows: list[Any]
+    columns: list[str] | None = None
+    is_text: bool = False  #: Cells are text that the signature's dtypes must read (CSV).
+
+
+@dataclass(slots=True)
+class Records:
+    """One ``{column: value}`` per row."""
+
+    records: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Columns:
+    """One list of values per column name, all of one length."""
+
+    columns: dict[str, Any]
+
+
+Inputs = Rows | Records | Columns
+
+
+@dataclass(slots=True)
+class InferenceRequest:
+    """A decoded request, not yet checked against a signature."""
+
+    inputs: Inputs
+    parameters: dict[str, Any] = field(default_factory=dict)  #: Arguments of the method, by name.
+
+
+class InferenceResponse(NamedTuple):
+    """An answer, ready to be encoded."""
+
+    outputs: Tensors  #: One entry named after the method, or several named ones.
+    model: str
+    version: str
+    method: str
+    n_rows: int
+    classes: list[Any] | None = None  #: Column labels of predict_proba and decision_function.
+
+
+class Encoded(NamedTuple):
+    """Bytes for the wire."""
+
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = {}
+
+
+def count_rows(tensors: Tensors) -> int:
+    """Return the length of axis 0, which all tensors of a request share."""
+    return len(next(iter(tensors.values())))
+
+
+def as_array(values: Any) -> Array:
+    """Return ``values`` as an array whose axis 0 is the row; ragged values become objects."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        array = np.empty(len(values), dtype=object)
+        array[:] = list(values)
+        return array

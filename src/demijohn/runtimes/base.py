@@ -1,0 +1,64 @@
+"""What every runtime offers: the adapter of one framework, around one model.
+
+Rules of this room:
+1. ``run`` takes tensors that fit ``signature`` and returns tensors whose axis 0 is the same rows.
+2. Errors of the model pass through as they are; the predictor tells bad input from a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from demijohn.messages import Tensors
+from demijohn.signature import Signature
+
+Joining = Literal["prove", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model file, looked at without running anything in it."""
+
+    path: Path
+    format: str  #: "joblib", "pickle", "skops", ...
+    framework: str  #: The runtime that would load it.
+    runs_code: bool  #: Loading it runs code that the file names.
+    sha256: str
+    size_bytes: int
+
+
+class Runtime(Protocol):
+    """One model of one framework."""
+
+    framework: str  #: "scikit-learn", "function", ...
+    framework_version: str | None
+    methods: tuple[str, ...]  #: The model's own public prediction methods, ``predict`` first.
+    signature: Signature
+    warnings: tuple[str, ...]  #: What the operator should know, e.g. "saved by scikit-learn 1.5".
+    joining: Joining  #: May requests share a call: after a proof, always (the user says so), never.
+    concurrency: int  #: Calls that may run at a time in one worker.
+    is_callable_unasked: bool  #: False for functions: no warm-up, no probe, no example call.
+
+    def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+        """Run one method.
+
+        Args:
+            method: One of ``methods``.
+            tensors: Fit ``signature``.
+            parameters: Arguments of the method, among ``parameters(method)``.
+
+        Returns:
+            One array under the method's name, or several under their own names; axis 0 is the row.
+        """
+
+    def parameters(self, method: str) -> tuple[str, ...]:
+        """Return the names of the arguments that a request may give to a method."""
+
+    def classes(self, method: str) -> list[Any] | None:
+        """Return the labels of the columns of ``predict_proba`` and alike, else None."""
+
+    def example_rows(self) -> Sequence[Any]:
+        """Return one to five rows that fit the signature, as JSON can write them."""
