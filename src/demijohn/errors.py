@@ -301,6 +301,13 @@ class LoadError(OperatorError):
     title = "The model cannot be loaded"
 
 
+class UnknownFormat(LoadError):
+    """The file's content is of no format that a runtime reads."""
+
+    code = "unknown_format"
+    title = "The file is no model file"
+
+
 class UntrustedArtifact(LoadError):
     """Loading the file would run code that nobody vouched for."""
 

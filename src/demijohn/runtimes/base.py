@@ -40,6 +40,7 @@ class Runtime(Protocol):
     warnings: tuple[str, ...]  #: What the operator should know, e.g. "saved by scikit-learn 1.5".
     joining: Joining  #: May requests share a call: after a proof, always (the user says so), never.
     concurrency: int  #: Calls that may run at a time in one worker.
+    refusals: tuple[type[Exception], ...]  #: What the model raises on rows it will not take (422).
     is_callable_unasked: bool  #: False for functions: no warm-up, no probe, no example call.
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:

@@ -105,9 +105,7 @@ def _asset(path: str, file: Traversable) -> Asset:
     return Asset(_CONTENT_TYPES.get(suffix, _CONTENT_TYPES["txt"]), file.read_bytes)
 
 
-_FILES: Final = {
-    path: _asset(path, file) for path, file in _walk(files(__name__).joinpath("static"))
-}
+_FILES: Final = {path: _asset(path, file) for path, file in _walk(files(__name__).joinpath("static"))}
 _PAGES: Final = {path: asset for path, asset in _FILES.items() if path.endswith(".html")}
 
 #: What ``{prefix}/console-assets/<path>`` serves, by path. A request can only pick a key.

@@ -1,0 +1,78 @@
+# `make help` lists what this can do.
+# A fresh machine needs Python 3.11 or newer, make, and a way to the package registries; `make
+# install` brings the rest into .venv beside this file, and Chromium for the browser tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The lock decides every version; uv is to use the Python of .venv and to fetch no other.
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+# As pip does: a network with a certificate authority of its own has told the system about it.
+export UV_SYSTEM_CERTS ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with all that Demijohn, its tests and its docs need
+	@sh tests/install_chromium.sh $(VENV)/.chromium-tried
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Demijohn needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11 install"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "This Python makes no environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# Our own code is installed editable, so only a change of what we depend on asks for this again.
+$(INSTALLED): pyproject.toml uv.lock | $(BIN)/uv
+	@$(BIN)/uv sync --quiet --frozen --all-extras --all-groups
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## Fit four models on real data and serve them; ARGS="--port 9000" reaches serve
+	@$(BIN)/python demo/demo.py $(ARGS)
+
+.PHONY: test
+test: install ## Run every test
+	@$(BIN)/pytest
+
+.PHONY: lint
+lint: $(INSTALLED) ## Look at format, style, types, floors and docs; run no test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: check
+check: lint test ## lint, then test: what must pass before a push
+
+.PHONY: format
+format: $(INSTALLED) ## Let ruff put the code in order
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: coverage
+coverage: install ## Run every test and say which lines none of them reached
+	@mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+.PHONY: docs
+docs: $(INSTALLED) ## Build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/doctrees docs build/docs
+
+.PHONY: bench
+bench: $(INSTALLED) ## Kill workers, drain and overload a server, and print the figures
+	$(BIN)/python bench/resilience.py
+
+.PHONY: clean
+clean: ## Remove what was built; `rm -rf .venv` removes the environment too
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,201 @@
+"""Turns Granian's requests into WSGI calls, and their answers into Granian's.
+
+Rules of this room:
+1. ``environ`` holds nothing of the process's environment, which may hold secrets.
+2. What leaves here is clean: a header that HTTP forbids, or that could end in a second header,
+   becomes an empty 500. Versions of Granian abort on such, or drop it in silence.
+3. No exception of the application reaches the client, or Granian.
+
+Source: PEP 3333.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from .errors import DemijohnError, HeaderTooLarge, UriTooLong
+from .lifecycle import Lifecycle
+from .refusals import Refusal, Responder, refuse
+from .request_body import BodyWatch, RequestBody
+
+logger = logging.getLogger("demijohn")
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]
+
+MAX_HEADER_BYTES = 8 * 1024
+MAX_URL_BYTES = 4 * 1024
+_JOINED_BYTES = 2**20  # longer answers go out piece by piece
+_EMPTY_500 = Refusal(500, (("connection", "close"),), b"")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110 5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")  # RFC 9110 5.5
+_STATUSES = range(200, 600)
+
+
+class Gateway:
+    """Answers every request of one worker; called by many threads.
+
+    Args:
+        application: WSGI.
+        watch: Bounds the bodies that are waited for.
+        lifecycle: Of this process; once it drains, every connection ends after its answer.
+        is_logging: Write one line per request to stderr.
+    """
+
+    def __init__(
+        self, application: Application, watch: BodyWatch, lifecycle: Lifecycle, *, is_logging: bool = False
+    ) -> None:
+        self._application = application
+        self._watch = watch
+        self._lifecycle = lifecycle
+        self._is_logging = is_logging
+        self._base: dict[str, Any] = {
+            "SCRIPT_NAME": "",
+            "SERVER_SOFTWARE": "Demijohn",
+            "wsgi.errors": sys.stderr,
+            "wsgi.input_terminated": True,
+            "wsgi.multiprocess": True,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
+
+    def __call__(self, responder: Responder, scope: dict[str, Any]) -> None:
+        """Answer one request.
+
+        Args:
+            responder: Takes the answer.
+            scope: WSGI's ``environ`` as Granian fills it: strings, and ``wsgi.input``.
+        """
+        entered = time.monotonic()
+        start = _Start()
+        try:
+            self._answer(responder, scope, start, entered)
+        except DemijohnError as error:  # the application let one of ours through
+            start.refuse(refuse(error, scope), responder)
+        except BaseException:  # noqa: BLE001  - foreign code; sys.exit() in it must not end a thread of Granian
+            logger.exception("the application failed")
+            start.refuse(_EMPTY_500, responder)
+        if self._is_logging:
+            _log(scope, start, time.monotonic() - entered)
+
+    def _answer(self, responder: Responder, scope: dict[str, Any], start: _Start, entered: float) -> None:
+        stream = scope.pop("wsgi.input")
+        if max(map(len, scope.values())) > MAX_URL_BYTES:
+            _check_lengths(scope)
+        scope.update(self._base)
+        scope["demijohn.entered"] = entered
+        scope["wsgi.input"] = RequestBody(stream, responder, scope, self._watch)
+        pieces = self._application(scope, start)
+        try:
+            self._send(responder, start, pieces)
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def _send(self, responder: Responder, start: _Start, pieces: Iterable[bytes]) -> None:
+        if start.status == 0:  # "the application must invoke start_response() before the iterable yields its first body bytestring"
+            pieces = _begun(pieces)
+        headers = start.clean_headers()
+        if self._lifecycle.is_draining:
+            headers = [header for header in headers if header[0].lower() != "connection"]
+            headers.append(("connection", "close"))
+        if start.is_short(pieces):
+            responder.response_bytes(start.status, headers, b"".join(pieces))
+        else:
+            responder.response_iter(start.status, headers, _Pieces(pieces))
+
+
+class _Start:
+    """PEP 3333's ``start_response``."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Headers = []
+
+    def __call__(self, status: str, headers: Headers, exc_info: Any = None) -> None:
+        self.status = int(status[:3])
+        self.headers = headers
+
+    def refuse(self, refusal: Refusal, responder: Responder) -> None:
+        """Answer with it, and remember that for the log."""
+        self.status, self.headers = refusal.status, list(refusal.headers)
+        refusal.send(responder)
+
+    def clean_headers(self) -> Headers:
+        """Return the headers.
+
+        Raises:
+            ValueError: the status or a header cannot be sent.
+        """
+        if self.status not in _STATUSES:
+            raise ValueError(f"an answer cannot have the status {self.status}")
+        for name, value in self.headers:
+            if not (value.isascii() and value.isprintable()) and not _VALUE.match(value):
+                raise ValueError(f"the header {name!r} cannot have the value {value!r}")
+            if not _TOKEN.match(name):
+                raise ValueError(f"{name!r} cannot name a header")
+        return self.headers
+
+    def is_short(self, pieces: Iterable[bytes]) -> bool:
+        """Say whether the answer is best sent whole: it is there already, or says it is short."""
+        if isinstance(pieces, (list, tuple)):
+            return True
+        declared = next((value for name, value in self.headers if name.lower() == "content-length"), "")
+        return declared.isdigit() and int(declared) <= _JOINED_BYTES
+
+
+class _Pieces:
+    """The rest of an answer, as Granian takes it: ``__next__`` and ``close``."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise
+        except BaseException:  # noqa: BLE001  - foreign code; Granian ends the answer on any error
+            logger.exception("the application failed in the middle of its answer")
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Leave the closing to the gateway, which does it for every answer."""
+
+
+def _begun(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = iter(pieces)
+    first = next(rest, b"")
+
+    def all_pieces() -> Iterator[bytes]:
+        yield first
+        yield from rest
+
+    return all_pieces()
+
+
+def _check_lengths(environ: Mapping[str, str]) -> None:
+    if len(environ["PATH_INFO"]) + len(environ["QUERY_STRING"]) > MAX_URL_BYTES:
+        raise UriTooLong(f"The address may have {MAX_URL_BYTES} bytes")
+    for name, value in environ.items():
+        if len(value) > MAX_HEADER_BYTES and name.startswith(("HTTP_", "CONTENT_")):
+            raise HeaderTooLarge(f"A header may have {MAX_HEADER_BYTES} bytes")
+
+
+def _log(environ: Mapping[str, Any], start: _Start, seconds: float) -> None:
+    request_id = next((value for name, value in start.headers if name.lower() == "x-request-id"), "-")
+    path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~", encoding="latin-1")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = f"{now} {request_id} {environ['REQUEST_METHOD']} {path} {start.status} {seconds * 1000:.1f} ms"
+    print(line, file=sys.stderr, flush=True)  # noqa: T201  - the log that was asked for

@@ -1,0 +1,138 @@
+"""``models["iris"]`` and ``demijohn.load(...)``: a served model in Python's hands.
+
+Rules of this room:
+1. A call goes the same way as a request: signature, queue, runtime; so a view that calls it gets
+   checked, batched and thread-safe answers.
+2. The handle names a model, not a version: after a swap it calls the new one.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .messages import Array, InferenceRequest, Inputs, Rows, Tensors
+from .predictor import Predictor
+from .protocols import native
+from .signature import Signature
+
+
+class Model:
+    """A served model; its prediction methods are attributes.
+
+    ``model.predict(X)`` takes what a request's JSON may hold (rows, records, ``{"instances": …}``),
+    an array ``(n_rows, n_features)`` or a DataFrame, and returns the estimator's own array, or a
+    dict of arrays where the method has several outputs.
+    """
+
+    def __init__(self, resolve: Callable[[], Predictor], deadline_s: float) -> None:
+        self._resolve = resolve
+        self._deadline_s = deadline_s
+
+    def __getattr__(self, name: str) -> Callable[..., Array | Tensors]:
+        """Return a prediction method of the model.
+
+        Raises:
+            AttributeError: it has no such method.
+        """
+        if name.startswith("_"):
+            raise AttributeError(name)
+        predictor = self._resolve()
+        if name not in predictor.runtime.methods:
+            methods = ", ".join(predictor.runtime.methods)
+            raise AttributeError(f"model {predictor.name!r} has no method {name!r}; it has: {methods}")
+
+        def call(X: Any, **parameters: Any) -> Array | Tensors:  # noqa: N803  - scikit-learn's name
+            return self._call(name, X, parameters)
+
+        return call
+
+    def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
+        request = request_of(X)
+        request.parameters.update(parameters)
+        response = self._resolve().predict(method, request, time.monotonic() + self._deadline_s)
+        outputs = response.outputs
+        return outputs[method] if list(outputs) == [method] else outputs
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._resolve().name
+
+    @property
+    def version(self) -> str:
+        """The version that answers now."""
+        return self._resolve().version
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The model's prediction methods."""
+        return self._resolve().runtime.methods
+
+    @property
+    def signature(self) -> Signature:
+        """What the model accepts and returns."""
+        return self._resolve().signature
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """Which engine runs each method."""
+        return self._resolve().plan()
+
+    def __repr__(self) -> str:
+        """Name the model, its version and its inputs."""
+        return f"<Model {self.name} version {self.version}: {self.signature}>"
+
+    def _repr_html_(self) -> str:
+        """Show the signature as a table, for notebooks."""
+        cells = [
+            (spec.name, spec.dtype, "yes" if spec.nullable else "no", ", ".join(map(str, spec.categories or ())))
+            for spec in self.signature.inputs
+        ]
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in cells)
+        head = "<tr><th>input</th><th>dtype</th><th>may be missing</th><th>categories</th></tr>"
+        title = html.escape(f"{self.name}, version {self.version}: {', '.join(self.methods)}")
+        return f"<table><caption>{title}</caption>{head}{rows}</table>"
+
+
+def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
+    """Read what a caller in Python passed.
+
+    Args:
+        X: JSON as Flask parses it, an array, a DataFrame, or a sparse matrix.
+
+    Raises:
+        SignatureMismatch: it is none of these.
+    """
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        columns = {str(name): _cells(X[name].tolist()) for name in X.columns}
+        return InferenceRequest(_by_position_too(columns))
+    if hasattr(X, "toarray"):
+        X = X.toarray()  # noqa: N806
+    if isinstance(X, np.ndarray):
+        return InferenceRequest(Rows([_cells(row) if isinstance(row, list) else row for row in X.tolist()]))
+    return native.read_document(X)
+
+
+def _by_position_too(columns: dict[str, list[Any]]) -> Inputs:
+    """Keep the names, in a form that a model without column names takes by position."""
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return Rows(rows, columns=list(columns))
+
+
+def _cells(values: list[Any]) -> list[Any]:
+    """Write missing values as None: in Python's tables they are NaN, NaT or NA."""
+    return [None if _is_missing(value) else value for value in values]
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
+
+

@@ -1,0 +1,120 @@
+"""JSON bodies: strict reading, and writing of arrays without a Python object per number.
+
+Rules of this room:
+1. UTF-8 only; no NaN or Infinity, no number beyond a double (orjson sees to these), no duplicate
+   key, no nesting deeper than the limit, no more values than the limit.
+2. What is written is always valid JSON: a non-finite number becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import orjson
+
+from demijohn.config import Settings
+from demijohn.errors import BodyTooLarge, DecodeError
+from demijohn.messages import Array
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def parse(body: bytes, settings: Settings) -> Any:
+    """Read one JSON document.
+
+    Args:
+        body: At most ``settings.max_body_bytes``.
+        settings: For ``max_depth`` and ``max_elements``.
+
+    Raises:
+        DecodeError: it is not the JSON of rule 1.
+        BodyTooLarge: it holds more than ``max_elements`` values.
+    """
+    if body.count(b",") >= settings.max_elements and _count_values(body) > settings.max_elements:
+        raise BodyTooLarge(f"A JSON body may hold {settings.max_elements} values; send fewer, or a binary form")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"The body is not valid JSON: {error}") from error
+    _check_nesting_and_keys(document, body, settings.max_depth)
+    return document
+
+
+def _count_values(body: bytes) -> int:
+    """Count the commas outside strings, plus one: no fewer than the values, in any nesting."""
+    return _STRING.sub(b'""', body).count(b",") + 1
+
+
+def _check_nesting_and_keys(document: Any, body: bytes, max_depth: int) -> None:
+    """Refuse deep nesting and duplicate keys.
+
+    orjson keeps the last of two equal keys in silence. If the body has as many colons as there are
+    parsed keys, there was none; else it is read again by ``json``, which shows every pair.
+    """
+    colons = body.count(b":")
+    is_shallow = body.count(b"[") + body.count(b"{") <= max_depth
+    if is_shallow and (colons == 0 or (type(document) is dict and len(document) == colons)):
+        return
+    depth, keys = _measure(document, max_depth)
+    if depth > max_depth:
+        raise DecodeError(f"The body is nested deeper than {max_depth} levels")
+    if keys != colons:
+        json.loads(body, object_pairs_hook=_unique_keys)
+
+
+def _measure(document: Any, max_depth: int) -> tuple[int, int]:
+    """Return the depth (stopping past ``max_depth``) and the number of keys, level by level."""
+    depth = keys = 0
+    level = [document] if isinstance(document, (list, dict)) else []
+    while level and depth <= max_depth:
+        depth += 1
+        deeper: list[Any] = []
+        for node in level:
+            values: Iterable[Any] = node
+            if type(node) is dict:
+                keys += len(node)
+                values = node.values()
+            if not {list, dict}.isdisjoint(map(type, values)):
+                deeper += [value for value in values if type(value) in (list, dict)]
+        level = deeper
+    return depth, keys
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DecodeError(f"The key {twice[:100]!r} stands twice in one object")
+    return unique
+
+
+def dump(document: Any) -> bytes:
+    """Write a document; numpy arrays and scalars are allowed anywhere in it."""
+    return orjson.dumps(document, default=_default, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+
+
+def writable(array: Array) -> Any:
+    """Return ``array`` in a form that ``dump`` writes exactly.
+
+    A float32 is widened: its shortest decimal is another double, and clients read doubles.
+    """
+    if array.dtype.kind == "f":
+        return np.ascontiguousarray(array, dtype=np.float64)
+    if array.dtype.kind in "iub" and array.dtype.isnative:
+        return np.ascontiguousarray(array)
+    return array.tolist()
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return writable(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return str(value)

@@ -1,0 +1,174 @@
+"""The native dialect: every body form of DESIGN.md section 3, one way to answer.
+
+Rules of this room:
+1. A body is rows, records, or an object with exactly one of ``instances``, ``inputs``,
+   ``dataframe_split`` and ``dataframe_records``, beside it ``params`` if the method takes any.
+2. JSON that is well formed but none of these forms does not fit (422); JSON that is not well
+   formed cannot be read (400).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from demijohn.config import Settings
+from demijohn.errors import DemijohnError, ParameterMismatch, Problem, SignatureMismatch, UnsupportedMediaType
+from demijohn.messages import Columns, Encoded, InferenceRequest, InferenceResponse, Inputs, Records, Rows
+
+from . import csv_media, json_media
+
+JSON = "application/json"
+CSV = "text/csv"
+PROBLEM = "application/problem+json"
+BODIES = (JSON, CSV)  #: Media types that ``decode`` reads.
+ANSWERS = (JSON, CSV)  #: Media types that ``encode`` writes, the default first.
+
+
+def decode(body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
+    """Read a request; see ``InferenceProtocol.decode``."""
+    if not content_type or content_type == JSON:
+        return read_document(json_media.parse(body, settings))
+    media_type, options = _split(content_type)
+    if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType(f"Only UTF-8 is read, not {options['charset'][:40]!r}")
+    if media_type == JSON:
+        return read_document(json_media.parse(body, settings))
+    if media_type == CSV:
+        has_header = options.get("header", "present").lower() != "absent"
+        return InferenceRequest(csv_media.decode(body, has_header=has_header))
+    raise UnsupportedMediaType(
+        f"Bodies of type {media_type[:80]!r} are not read; send one of {', '.join(BODIES)}"
+    )
+
+
+def _split(content_type: str) -> tuple[str, dict[str, str]]:
+    media_type, *options = content_type.split(";")
+    pairs = (option.partition("=") for option in options)
+    return media_type.strip().lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs}
+
+
+def read_document(document: Any) -> InferenceRequest:
+    """Read one of the JSON body forms, parsed.
+
+    Raises:
+        SignatureMismatch: it is none of them.
+    """
+    if isinstance(document, list):
+        return InferenceRequest(_rows_or_records(document))
+    if not isinstance(document, dict):
+        raise _unknown_form(document)
+    forms = [key for key in document if key in _FORMS]
+    unknown = [key for key in document if key not in _FORMS and key != "params"]
+    if len(forms) != 1 or unknown:
+        raise _unknown_form(document)
+    parameters = document.get("params", {})
+    if not isinstance(parameters, dict):
+        raise ParameterMismatch("'params' must be an object of the method's arguments")
+    return InferenceRequest(_FORMS[forms[0]](document[forms[0]]), parameters)
+
+
+def _unknown_form(document: Any) -> SignatureMismatch:
+    received = _kind(document)
+    if isinstance(document, dict):
+        received = "an object with " + (", ".join(map(repr, list(document)[:8])) or "nothing in it")
+    expected = "a list of rows or records, or an object with one of " + ", ".join(_FORMS)
+    return SignatureMismatch(
+        f"The body is not a form of request: expected {expected}",
+        errors=[Problem(None, None, expected, received[:400])],
+    )
+
+
+def _rows_or_records(rows: Any) -> Inputs:
+    if not isinstance(rows, list):
+        raise _misfit("a list of rows or of records", rows)
+    return Records(rows) if rows and isinstance(rows[0], dict) else Rows(rows)
+
+
+def _tensor_or_columns(inputs: Any) -> Inputs:
+    return Columns(inputs) if isinstance(inputs, dict) else _rows_or_records(inputs)
+
+
+def _records(records: Any) -> Inputs:
+    if not isinstance(records, list):
+        raise _misfit("a list of records", records)
+    return Records(records)
+
+
+def _split_frame(frame: Any) -> Inputs:
+    """Read ``{"columns": [...], "index": [...], "data": [[...]]}``; the index is the client's own."""
+    if not isinstance(frame, dict) or not isinstance(frame.get("data"), list):
+        raise _misfit("an object with 'data', and 'columns' beside it", frame)
+    columns = frame.get("columns")
+    if columns is None:
+        return Rows(frame["data"])
+    if not isinstance(columns, list) or not all(isinstance(name, (str, int)) for name in columns):
+        raise _misfit("'columns' as a list of names", columns)
+    return Rows(frame["data"], columns=[str(name) for name in columns])
+
+
+_FORMS: dict[str, Callable[[Any], Inputs]] = {
+    "instances": _rows_or_records,
+    "inputs": _tensor_or_columns,
+    "dataframe_split": _split_frame,
+    "dataframe_records": _records,
+}
+
+
+def _misfit(expected: str, value: Any) -> SignatureMismatch:
+    return SignatureMismatch(
+        f"Expected {expected}, received {_kind(value)}", errors=[Problem(None, None, expected, _kind(value))]
+    )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
+    """Write an answer; see ``InferenceProtocol.encode``."""
+    del request  # the native answer has one form
+    if media_type == CSV:
+        return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
+    document: dict[str, Any] = {
+        "predictions": _predictions(response),
+        "model": response.model,
+        "version": response.version,
+    }
+    if response.classes is not None:
+        document["classes"] = response.classes
+    return Encoded(json_media.dump(document), JSON)
+
+
+def _predictions(response: InferenceResponse) -> Any:
+    """One entry per row: a scalar, a list, or a record where the method has several named outputs."""
+    outputs = response.outputs
+    if len(outputs) == 1 and response.method in outputs:
+        return json_media.writable(outputs[response.method])
+    columns = [_plain(array) for array in outputs.values()]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(array: np.ndarray[Any, Any]) -> list[Any]:
+    values = json_media.writable(array)
+    return values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[no-any-return]
+
+
+def encode_error(error: DemijohnError, request_id: str) -> Encoded:
+    """Write an error as RFC 9457 problem+json."""
+    document: dict[str, Any] = {
+        "type": f"urn:demijohn:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "errors": [
+            {"row": p.row, "column": p.column, "expected": p.expected, "received": p.received}
+            for p in error.errors
+        ],
+        "request_id": request_id,
+    }
+    return Encoded(json_media.dump(document), PROBLEM, error.headers)

@@ -1,0 +1,70 @@
+"""What the server itself answers where no application can: problem+json, and the connection ends.
+
+Its length on the wire is known to the byte; ``connections`` says what that is good for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from .errors import DemijohnError
+from .protocols import native
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
+_LINE_END = 2
+_DATE_BYTES = len("date: Mon, 23 Nov 2026 23:01:59 GMT\r\n")
+
+
+class Responder(Protocol):
+    """Granian's half of one request: takes one answer, from any thread, and ignores any more."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Answer with a whole body; header names and values must be clean, status 200 to 599."""
+
+    def response_iter(self, status: int, headers: list[tuple[str, str]], body: Any) -> None:
+        """Answer with ``body.__next__()`` until it stops; blocks until the last is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One answer, whole."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def send(self, responder: Responder) -> None:
+        """Answer with it, unless the request has been answered."""
+        responder.response_bytes(self.status, list(self.headers), self.body)
+
+    def padded(self, n_bytes: int) -> Refusal:
+        """Return the same answer, so much longer; JSON may end in spaces."""
+        return replace(self, body=self.body + b" " * n_bytes)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Length of the answer as Granian writes it, which adds Content-Length and Date."""
+        status_line = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"
+        lines = [status_line, *(f"{name}: {value}" for name, value in self.headers)]
+        lines += [f"content-length: {len(self.body)}", ""]
+        return sum(len(line) + _LINE_END for line in lines) + _DATE_BYTES + len(self.body)
+
+
+def refuse(error: DemijohnError, environ: Mapping[str, Any]) -> Refusal:
+    """Write an error as the answer to a request.
+
+    Args:
+        error: Becomes problem+json.
+        environ: WSGI's; its X-Request-Id is echoed if it is clean.
+    """
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+    encoded = native.encode_error(error, request_id)
+    headers = [("content-type", encoded.content_type), ("x-request-id", request_id), ("cache-control", "no-store")]
+    headers += [*encoded.headers.items(), ("connection", "close"), ("server", "granian")]
+    return Refusal(error.status, tuple(headers), encoded.body)

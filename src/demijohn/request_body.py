@@ -1,0 +1,249 @@
+"""Reads request bodies, and keeps slow ones from holding the server's threads.
+
+A thread that waits for a body can do nothing else. So:
+
+Rules of this room:
+1. Only so many threads wait for a body at a time. When one more would, the one that has waited
+   longest is given up, if it has waited for more than a second; else the newcomer is refused.
+2. A body that has kept us waiting for DEMIJOHN_BODY_TIMEOUT_S is given up; for each MiB that did
+   come it may take a second more, so a long body on a steady line is no slow one.
+3. Given up means: answered 408 at once, whatever the application does later, and its connection
+   ended, which frees the thread. In the application, the read raises.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from . import connections
+from .errors import BodyTimeout, DemijohnError, TooManySlowBodies
+from .refusals import Refusal, Responder, refuse
+
+_PIECE_BYTES = _BYTES_FOR_A_SECOND = 2**20
+_LINE_PIECE_BYTES = 2**16
+_EVICTABLE_AFTER_S = 1.0
+_TICK_S = 0.25
+_LOOK_AGAIN_S = 0.01
+_MOST_PADDING_BYTES = 1024
+_MOST_AT_ONCE = 256
+_MOST_LOOKS = 20
+
+
+class Stream(Protocol):
+    """Granian's body: blocks until it has so many bytes, or the body has ended."""
+
+    def read(self, size: int) -> bytes:
+        """Return at most ``size`` bytes; fewer mean that the body has ended, or broke off."""
+
+
+class RequestBody:
+    """``wsgi.input`` of one request.
+
+    Args:
+        stream: Granian's.
+        responder: Answers the request when its body is given up.
+        environ: Of the request; not kept, since it will hold this object.
+        watch: Counts those who wait.
+    """
+
+    __slots__ = (
+        "_buffer", "_has_ended", "_received_bytes", "_stream", "_waited_s", "_waits_since", "_watch",
+        "given_up", "request_id", "responder",
+    )  # fmt: skip
+
+    def __init__(
+        self, stream: Stream, responder: Responder, environ: Mapping[str, Any], watch: BodyWatch
+    ) -> None:
+        self._stream = stream
+        self._watch = watch
+        self.responder = responder
+        self.request_id: str = environ.get("HTTP_X_REQUEST_ID", "")
+        self.given_up: DemijohnError | None = None
+        self._buffer = b""
+        self._has_ended = False
+        self._received_bytes = 0
+        self._waited_s = 0.0
+        self._waits_since = 0.0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return ``size`` bytes, or all that are left; fewer when the body ends before.
+
+        Raises:
+            BodyTimeout: the body kept us waiting for too long.
+            TooManySlowBodies: too many others do.
+        """
+        if size is not None and 0 <= size <= len(self._buffer):
+            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+            return piece
+        pieces, self._buffer = [self._buffer], b""
+        left = None if size is None or size < 0 else size - len(pieces[0])
+        while left != 0:
+            piece = self._pull(_PIECE_BYTES if left is None else min(left, _PIECE_BYTES))
+            pieces.append(piece)
+            left = None if left is None else left - len(piece)
+            if self._has_ended:
+                break
+        return b"".join(pieces)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return one line, its end included, or its first ``size`` bytes; see ``read``."""
+        most = _PIECE_BYTES * 2**30 if size is None or size < 0 else size
+        searched = 0
+        while (at := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < most and not self._has_ended:
+            searched = len(self._buffer)
+            self._buffer += self._pull(max(_LINE_PIECE_BYTES, searched))  # doubled: else copying is quadratic
+        return self.read(min(most, len(self._buffer) if at < 0 else at + 1))
+
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """Return all lines, or as many as make ``hint`` bytes; see ``read``."""
+        lines, total = [], 0
+        for line in self:
+            lines.append(line)
+            total += len(line)
+            if hint is not None and 0 < hint <= total:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _pull(self, size: int) -> bytes:
+        if self.given_up is not None:
+            raise self.given_up
+        if self._has_ended:
+            return b""
+        watch = self._watch
+        self._waits_since = now = watch.clock()
+        watch.admit(self, now)
+        try:
+            piece = self._stream.read(size)
+        finally:
+            watch.release(self)
+        if self.given_up is not None:
+            raise self.given_up
+        self._waited_s += watch.clock() - now
+        self._received_bytes += len(piece)
+        self._has_ended = len(piece) < size
+        return piece
+
+    def refusal(self) -> Refusal:
+        """Write why this body was given up, as the answer to its request."""
+        return refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self.request_id})
+
+    def waited_s(self, now: float) -> float:
+        """Return how long a thread has waited for this body; only while one does."""
+        return self._waited_s + now - self._waits_since
+
+    def is_overdue(self, now: float, timeout_s: float) -> bool:
+        """Say whether this body has kept us waiting for too long; only while a thread waits."""
+        return self.waited_s(now) > timeout_s + self._received_bytes / _BYTES_FOR_A_SECOND
+
+
+class BodyWatch:
+    """All bodies of one worker that a thread waits for.
+
+    Args:
+        max_waiting: Most threads that may wait for a body.
+        max_ending: Most threads that may still wait for one that was given up. Where connections
+            cannot be ended (see ``connections``) they wait until the client goes away.
+        timeout_s: Longest that a body may keep us waiting.
+        clock: As ``time.monotonic``.
+    """
+
+    def __init__(
+        self, max_waiting: int, max_ending: int, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.clock = clock
+        self._max_waiting = max_waiting
+        self._max_ending = max_ending
+        self._timeout_s = timeout_s
+        # Dicts as ordered sets: one operation on one is atomic, and costs 50 ns.
+        self._waiting: dict[RequestBody, bool] = {}
+        self._ending: dict[RequestBody, bool] = {}  # given up, its thread not yet free
+        self._answered: dict[RequestBody, _Answered] = {}
+        self._news = threading.Event()
+        self._looks_left = 0
+
+    def start(self) -> None:
+        """Look after the bodies from a thread of its own, until the process ends."""
+        threading.Thread(target=self._run, name="demijohn-bodies", daemon=True).start()
+
+    def admit(self, body: RequestBody, now: float) -> None:
+        """Let a thread wait for ``body``.
+
+        Raises:
+            TooManySlowBodies: too many wait, none of them for long; the request has been answered.
+        """
+        if len(self._waiting) >= self._max_waiting and not self._make_room(now):
+            body.given_up = TooManySlowBodies(headers={"Retry-After": "1"})
+            body.refusal().send(body.responder)
+            raise body.given_up
+        self._waiting[body] = True
+
+    def release(self, body: RequestBody) -> None:
+        """Hear that the thread that waited for ``body`` is free."""
+        if not self._waiting.pop(body, False):
+            self._ending.pop(body, None)
+            self._answered.pop(body, None)
+
+    def check(self) -> None:
+        """Give up what is overdue, and end the connections of what was given up."""
+        now = self.clock()
+        for body in list(self._waiting):
+            if body.is_overdue(now, self._timeout_s):
+                self._give_up(body)
+        if self._ending:
+            written = connections.bytes_written()
+            self._end(written)
+            self._answer(written)
+
+    def _make_room(self, now: float) -> bool:
+        if len(self._ending) >= self._max_ending:
+            return False
+        for body in list(self._waiting):
+            if body.waited_s(now) > _EVICTABLE_AFTER_S:
+                self._give_up(body)
+                self._news.set()
+                return True
+        return False
+
+    def _give_up(self, body: RequestBody) -> None:
+        body.given_up = BodyTimeout()
+        self._ending[body] = True
+        if not self._waiting.pop(body, False):  # its thread was faster
+            self._ending.pop(body, None)
+
+    def _answer(self, written: Mapping[int, int]) -> None:
+        lengths: set[int] = set()
+        for body in [body for body in list(self._ending) if body not in self._answered][:_MOST_AT_ONCE]:
+            refusal = body.refusal()
+            while (padded := refusal.padded(random.randrange(_MOST_PADDING_BYTES))).wire_bytes in lengths:  # noqa: S311  - no secret
+                continue
+            lengths.add(padded.wire_bytes)
+            self._answered[body] = _Answered(written, padded.wire_bytes)
+            padded.send(body.responder)
+            self._looks_left = _MOST_LOOKS
+
+    def _end(self, written: Mapping[int, int]) -> None:
+        for answered in list(self._answered.values()):
+            for fd, total in written.items():
+                if total - answered.written_before.get(fd, total) == answered.wire_bytes:
+                    connections.end(fd)
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait(_LOOK_AGAIN_S if self._looks_left else _TICK_S)
+            self._news.clear()
+            self._looks_left = max(0, self._looks_left - 1)
+            self.check()
+
+
+class _Answered(NamedTuple):
+    """How the connection of a body that was answered can be told."""
+
+    written_before: Mapping[int, int]  #: Bytes written to each connection before the answer.
+    wire_bytes: int  #: Length of the answer, which no other answer of that moment has.

@@ -1,0 +1,147 @@
+"""The frameworks that Demijohn serves: one table, one room per framework, imported when needed.
+
+Rules of this room:
+1. Looking at a file (``inspect``) runs nothing in it; loading a code format happens only because the
+   operator named the file, and never from a watched folder (``allow_code=False``).
+2. The format is told by content, and a loader never falls back to another.
+3. A model's framework is found by the names in its MRO, so none is imported to find out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from demijohn.errors import LoadError, UntrustedArtifact
+
+from .artifacts import read_artifact
+from .base import Artifact, Joining, Runtime
+
+__all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspect", "load", "wrap"]
+
+#: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
+#: from the entry points ``demijohn.runtimes``, named after the root module.
+RUNTIMES: Mapping[str, str] = {"sklearn": "demijohn.runtimes.sklearn"}
+
+_ESTIMATOR_METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
+
+
+def framework_of(model: object) -> str:
+    """Return the root module of the framework that a model comes from.
+
+    A model of no known framework that has an estimator's methods counts as "sklearn"; any other
+    callable is a "function".
+
+    Raises:
+        LoadError: it is no model at all.
+    """
+    if isinstance(model, type):
+        raise LoadError(f"{model.__name__} is a class; give a fitted instance of it")
+    others = {entry.name for entry in entry_points(group="demijohn.runtimes")}
+    for base in type(model).__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in RUNTIMES or root in others:
+            return root
+    if any(callable(getattr(model, method, None)) for method in _ESTIMATOR_METHODS):
+        return "sklearn"
+    if callable(model):
+        return "function"
+    raise LoadError(f"A {type(model).__name__} is no model: expected a fitted estimator or a function")
+
+
+def wrap(
+    model: object, *, example: object = None, batch: bool = False, concurrency: int | None = None
+) -> Runtime:
+    """Adapt a fitted model, or any function.
+
+    Args:
+        model: A fitted estimator, or a callable.
+        example: One or more rows as the model takes them, to complete what it knows of its inputs.
+        batch: For a function that takes arrays: rows of several requests may share a call.
+        concurrency: Calls that may run at a time in one worker; default 1 (64 for ``async def``).
+
+    Raises:
+        LoadError: it is no model, is not fitted, or has no prediction method.
+        ConfigurationError: the example does not fit the model.
+    """
+    module = _module_for(framework_of(model))
+    return cast(Runtime, module.wrap(model, example=example, batch=batch, concurrency=concurrency))
+
+
+def inspect(path: Path | str) -> Artifact:
+    """Describe a model file without running anything in it and without importing a framework.
+
+    Raises:
+        LoadError: the file is missing, unreadable, empty or of an unknown format.
+    """
+    return read_artifact(path)[0]
+
+
+def load(
+    path: Path | str,
+    *,
+    example: object = None,
+    strict_versions: bool = False,
+    allow_code: bool = True,
+    concurrency: int | None = None,
+) -> Runtime:
+    """Load a model file that the operator named.
+
+    Args:
+        path: A joblib, pickle or skops file.
+        example: As in ``wrap``.
+        strict_versions: Refuse a model that another version of its framework saved.
+        allow_code: False refuses formats whose loading runs code (for watched folders).
+        concurrency: As in ``wrap``.
+
+    Raises:
+        UntrustedArtifact: code where none is allowed, or a skops file that names untrusted types.
+        MissingExtra: a framework is not installed; says which extra brings it.
+        LoadError: missing, broken, unknown, of another version (strict), or no fitted model.
+    """
+    artifact, content = read_artifact(path)
+    if artifact.runs_code and not allow_code:
+        raise UntrustedArtifact(
+            f"{path} is a {artifact.format} file, and loading one runs the code in it;"
+            " name the file yourself, or save the model as .skops"
+        )
+    model, notes = _load_and_note(artifact, content)
+    if notes and strict_versions:
+        raise LoadError(f"{path}: {'; '.join(notes)}")
+    try:
+        runtime = wrap(model, example=example, concurrency=concurrency)
+    except LoadError as error:
+        raise type(error)(f"{path}: {error.detail}") from error
+    runtime.warnings = (*notes, *runtime.warnings)
+    return runtime
+
+
+def _load_and_note(artifact: Artifact, content: bytes) -> tuple[object, tuple[str, ...]]:
+    """Load a model and say which other versions saved it."""
+    from .versions import notes_of
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if artifact.format == "skops":
+            from .skops_files import load_skops
+
+            model = load_skops(artifact, content)
+        else:
+            from .pickles import load_pickle
+
+            model = load_pickle(artifact, content)
+    return model, notes_of(caught)
+
+
+def _module_for(framework: str) -> ModuleType:
+    if framework == "function":
+        return importlib.import_module("demijohn.runtimes.function")
+    if framework in RUNTIMES:
+        return importlib.import_module(RUNTIMES[framework])
+    (entry,) = entry_points(group="demijohn.runtimes", name=framework)
+    return cast(ModuleType, entry.load())

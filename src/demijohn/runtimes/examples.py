@@ -1,0 +1,185 @@
+"""What an ``example=`` says: dtypes, names and missing values that a model itself does not know.
+
+Rules of this room:
+1. An example completes what is known; where a model has learnt categories, its own word stands.
+2. An example that cannot be the model's input is the operator's mistake, told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from demijohn.errors import ConfigurationError
+from demijohn.signature import Signature, TensorSpec, as_json_value, infer
+
+MAX_EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example, read."""
+
+    signature: Signature
+    rows: Sequence[Any]  #: At most five, as JSON can write them: records, lists or values.
+    dtypes: Mapping[str, Any] = field(default_factory=dict)  #: pandas dtypes, by column name.
+    labels: Sequence[Any] | None = None  #: A DataFrame's own labels; None for any other example.
+
+    def complete(self, known: Signature) -> Signature:
+        """Return what the model knows, completed by the example.
+
+        Raises:
+            ConfigurationError: the example has other columns than the model.
+        """
+        if known.layout == "table":
+            return Signature("table", self._complete_columns(known))
+        if known.layout == "vector":
+            return known
+        return self._complete_matrix(known)
+
+    def rows_for(self, signature: Signature) -> list[Any]:
+        """Return the example's rows in the form that a completed signature takes."""
+        if signature.layout == "table":
+            names = [spec.name for spec in signature.inputs]
+            return [
+                {name: row[name] for name in names if name in row}
+                if isinstance(row, Mapping)
+                else dict(zip(names, row, strict=True))
+                for row in self.rows
+            ]
+        if signature.layout == "vector":
+            return [next(iter(row.values())) if isinstance(row, Mapping) else _only(row) for row in self.rows]
+        if self.signature.layout == "vector":
+            return [list(self.rows)]  # one row, given as a plain array
+        return list(self.rows)
+
+    def _complete_columns(self, known: Signature) -> tuple[TensorSpec, ...]:
+        if self.signature.layout != "table":
+            return self._complete_by_position(known.inputs)
+        given = {spec.name: spec for spec in self.signature.inputs}
+        absent = [spec.name for spec in known.inputs if spec.name not in given and not spec.is_optional]
+        names = {spec.name for spec in known.inputs}
+        unknown = [name for name in given if name not in names]
+        if absent or unknown:
+            raise ConfigurationError(f"The example does not fit the model: {_difference(absent, unknown)}")
+        return tuple(_merge(spec, given[spec.name]) if spec.name in given else spec for spec in known.inputs)
+
+    def _complete_by_position(self, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        rows = [row if isinstance(row, (list, tuple)) else [row] for row in self.rows]
+        for row in rows:
+            _check_width(len(row), len(specs))
+        names = [spec.name for spec in specs]
+        given = infer([dict(zip(names, row, strict=True)) for row in rows])
+        return tuple(_merge(spec, other) for spec, other in zip(specs, given.inputs, strict=True))
+
+    def _complete_matrix(self, known: Signature) -> Signature:
+        spec = known.inputs[0]
+        width = spec.shape[1]
+        if self.signature.layout == "table":
+            if width >= 0:
+                _check_width(len(self.signature.inputs), width)
+            specs = self.signature.inputs
+            if width >= 0:
+                specs = tuple(replace(given, nullable=given.nullable or spec.nullable) for given in specs)
+            return Signature("table", specs)
+        given = self.signature.inputs[0]
+        if self.signature.layout == "vector":
+            if width < 0:
+                return self.signature
+            _check_width(len(self.rows), width)
+            return Signature("matrix", (replace(spec, dtype=given.dtype),))
+        if width >= 0:
+            _check_width(given.shape[1], width)
+        nullable = spec.nullable or given.nullable
+        return Signature("matrix", (replace(spec, dtype=given.dtype, shape=given.shape, nullable=nullable),))
+
+
+def read_example(example: Any) -> Example | None:
+    """Read an example; None stays None.
+
+    Raises:
+        ConfigurationError: it is empty, or of a form that is no row.
+    """
+    if example is None:
+        return None
+    try:
+        signature = infer(example)
+        rows = _rows_of(example)
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ConfigurationError(f"The example cannot be read as rows: {error}") from error
+    if not rows:
+        raise ConfigurationError("The example has no rows")
+    if not hasattr(example, "dtypes"):
+        return Example(signature, rows)
+    special = {
+        str(label): dtype
+        for label, dtype in zip(example.columns, example.dtypes, strict=True)
+        if not isinstance(dtype, np.dtype) or dtype.kind not in "biuf"
+    }
+    return Example(signature, rows, special, list(example.columns))
+
+
+def _rows_of(example: Any) -> list[Any]:
+    if hasattr(example, "columns") and hasattr(example, "dtypes"):
+        first = example.head(MAX_EXAMPLE_ROWS)
+        columns = {str(label): [_cell(v) for v in first.iloc[:, i].tolist()] for i, label in enumerate(first.columns)}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if isinstance(example, Mapping):
+        return [{str(name): _cell(value) for name, value in example.items()}]
+    if hasattr(example, "toarray"):
+        example = example[:MAX_EXAMPLE_ROWS].toarray()
+    if hasattr(example, "iloc"):
+        example = example.tolist()
+    is_flat = isinstance(example, np.ndarray) and example.ndim == 1
+    rows = list(example) if is_flat else list(example[:MAX_EXAMPLE_ROWS])
+    return [_row(row) for row in rows]
+
+
+def _row(row: Any) -> Any:
+    if isinstance(row, Mapping):
+        return {str(name): _cell(value) for name, value in row.items()}
+    if isinstance(row, (list, tuple)):
+        return [_row(value) for value in row]
+    if isinstance(row, np.ndarray):
+        return [_row(value) for value in row]
+    return _cell(row)
+
+
+def _cell(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        text = value.isoformat()
+        return None if text == "NaT" else text
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    if type(value).__name__ == "NAType":  # pandas.NA compares to nothing, so it cannot be asked
+        return None
+    return as_json_value(value)
+
+
+def _only(row: Any) -> Any:
+    return row[0] if isinstance(row, list) and len(row) == 1 else row
+
+
+def _merge(known: TensorSpec, given: TensorSpec) -> TensorSpec:
+    nullable = known.nullable or given.nullable
+    if known.categories is not None:
+        return replace(known, nullable=nullable)
+    dtype = known.dtype if given.dtype == "object" else given.dtype
+    return replace(known, dtype=dtype, nullable=nullable, categories=given.categories)
+
+
+def _check_width(received: int, expected: int) -> None:
+    if received != expected:
+        raise ConfigurationError(f"The example has {received} columns, and the model takes {expected}")
+
+
+def _difference(absent: Sequence[str], unknown: Sequence[str]) -> str:
+    parts = []
+    if absent:
+        parts.append(f"it lacks {', '.join(map(repr, absent))}")
+    if unknown:
+        parts.append(f"the model does not know {', '.join(map(repr, unknown))}")
+    return "; ".join(parts)

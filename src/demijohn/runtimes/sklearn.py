@@ -1,0 +1,222 @@
+"""The scikit-learn runtime: any fitted estimator, of scikit-learn or in its manner.
+
+Rules of this room:
+1. The answer is the estimator's own, bit for bit: nothing here rounds, casts or reorders.
+2. The estimator is never changed: no ``fit``, no ``set_params``, no attribute is written.
+3. Under a server one call uses one core: what asks for more (``n_jobs``) runs one after another, as
+   many workers share the machine and a thread pool does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from demijohn.errors import ConfigurationError, LoadError
+from demijohn.messages import Array, Records, Rows, Tensors, count_rows
+from demijohn.signature import Signature, TensorSpec, as_json_value, output_specs
+
+from .base import Joining
+from .examples import Example, read_example
+from .frames import FrameBuilder, natural
+from .pickles import missing_extra
+from .sklearn_methods import classes_of, methods_of, parameters_of
+from .sklearn_outputs import name_outputs
+from .sklearn_signature import Reading, read_estimator
+
+logger = logging.getLogger("demijohn")
+
+
+def wrap(
+    model: object, *, example: object = None, batch: bool = False, concurrency: int | None = None
+) -> SklearnRuntime:
+    """Adapt a fitted estimator; see ``demijohn.runtimes.wrap``.
+
+    Raises:
+        LoadError: it is not fitted, or has no prediction method.
+        ConfigurationError: the example does not fit it.
+    """
+    if batch:
+        raise ConfigurationError("batch=True is for functions; Demijohn finds out itself what an estimator allows")
+    _check_fitted(model)
+    return SklearnRuntime(model, read_example(example), concurrency or 1)
+
+
+def _check_fitted(model: Any) -> None:
+    name = type(model).__name__
+    if hasattr(model, "fit") and (hasattr(model, "get_params") or hasattr(model, "__sklearn_is_fitted__")):
+        try:
+            from sklearn.exceptions import NotFittedError
+            from sklearn.utils.validation import check_is_fitted
+        except ModuleNotFoundError as error:
+            raise missing_extra("sklearn", name) from error
+        try:
+            check_is_fitted(model)
+        except NotFittedError as error:
+            raise LoadError(f"This {name} is not fitted; fit it before it is saved or added") from error
+    if not methods_of(model):
+        raise LoadError(f"{name} has no prediction method (predict, transform, ...), so it cannot be served")
+
+
+class SklearnRuntime:
+    """One fitted estimator."""
+
+    framework = "scikit-learn"
+    joining: Joining = "prove"
+    refusals = (ValueError, TypeError)
+    is_callable_unasked = True
+
+    def __init__(self, estimator: Any, example: Example | None, concurrency: int) -> None:
+        self.estimator = estimator
+        self.framework_version = _version()
+        self.methods = methods_of(estimator)
+        self.concurrency = concurrency
+        self.warnings: tuple[str, ...] = ()
+        self._parameters = {method: parameters_of(estimator, method) for method in self.methods}
+        self._asks_for_processes = _asks_for_processes(estimator)
+        self._width = getattr(estimator, "_n_features_out", None)
+        reading = read_estimator(estimator)
+        self.signature = reading.signature if example is None else example.complete(reading.signature)
+        self._frames = _frame_builder(reading, self.signature, example)
+        self._example = _example_rows(reading, self.signature) if example is None else example.rows_for(self.signature)
+        self.signature = self.signature.with_outputs(self._probe())
+
+    def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+        """Run one method; see ``Runtime.run``.
+
+        Raises:
+            ModelError: the estimator returned another number of rows.
+        """
+        rows = self._assemble(tensors)
+        with self._in_turn():
+            result = getattr(self.estimator, method)(rows, **parameters)
+        width = self._width if method == "transform" else None
+        return name_outputs(method, result, count_rows(tensors), parameters, width)
+
+    def parameters(self, method: str) -> tuple[str, ...]:
+        return self._parameters[method]
+
+    def classes(self, method: str) -> list[Any] | None:
+        classes = classes_of(self.estimator, method)
+        return classes if _label_columns(classes, self.signature.outputs.get(method)) else None
+
+    def example_rows(self) -> Sequence[Any]:
+        return self._example
+
+    def _assemble(self, tensors: Tensors) -> Any:
+        if self._frames is not None:
+            return self._frames.build(tensors)
+        if self.signature.layout == "table":
+            # The client names columns, from the example; the model was fitted on an array.
+            return _stack([tensors[spec.name] for spec in self.signature.inputs])
+        (rows,) = tensors.values()
+        # Some compiled code of estimators takes only arrays that it may write to.
+        return np.require(rows, requirements=["C", "W"])
+
+    def _in_turn(self) -> AbstractContextManager[Any]:
+        if not self._asks_for_processes:
+            return nullcontext()
+        from joblib import parallel_config
+
+        return parallel_config(backend="sequential")
+
+    def _probe(self) -> dict[str, tuple[TensorSpec, ...]]:
+        """Call each method once on the example, to know what it returns.
+
+        This runs in the parent, before workers are forked: one thread, since GNU's OpenMP waits for
+        ever in a child of a process that has started its pool.
+        """
+        from threadpoolctl import threadpool_limits
+
+        outputs = {}
+        tensors = self.signature.validate(_as_inputs(self.signature, self._example[:1]))
+        with threadpool_limits(1):
+            for method in self.methods:
+                try:
+                    outputs[method] = output_specs(self.run(method, tensors, {}))
+                except Exception as error:
+                    # A made-up row need not suit the model; what it returns is then not known.
+                    logger.debug("%s on an example row: %s: %s", method, type(error).__name__, error)
+        return outputs
+
+
+def _version() -> str | None:
+    try:
+        import sklearn
+    except ModuleNotFoundError:  # an estimator in scikit-learn's manner needs none
+        return None
+    return str(sklearn.__version__)
+
+
+def _asks_for_processes(estimator: Any) -> bool:
+    """Say whether the estimator, or one inside it, has ``n_jobs`` set."""
+    if not hasattr(estimator, "get_params"):
+        return False
+    try:
+        parameters = estimator.get_params(deep=True)
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # an estimator not made as scikit-learn asks
+        parameters = vars(estimator)
+    return any(
+        name.rpartition("__")[2] == "n_jobs" and value not in (None, 1) for name, value in parameters.items()
+    )
+
+
+def _frame_builder(reading: Reading, signature: Signature, example: Example | None) -> FrameBuilder | None:
+    """Return what rebuilds the DataFrame that an estimator takes; None if it takes an array."""
+    knows_nothing = not reading.is_frame and not reading.columns
+    if signature.layout != "table" or not (reading.is_frame or knows_nothing):
+        return None
+    labels = None if example is None or reading.is_frame else example.labels
+    missing = dict(zip((spec.name for spec in signature.inputs), (c.missing for c in reading.columns), strict=False))
+    try:
+        return FrameBuilder(signature.inputs, labels=labels, dtypes=example.dtypes if example else {}, missing=missing)
+    except ModuleNotFoundError as error:
+        raise missing_extra("pandas", "A model that was fitted on a DataFrame") from error
+
+
+def _stack(columns: Sequence[Array]) -> Array:
+    """Put columns side by side, C-contiguous; numbers stay numbers, anything else makes objects."""
+    if all(column.dtype.kind in "biuf" for column in columns):
+        return np.column_stack(columns)
+    return np.column_stack([column.astype(object) for column in columns])
+
+
+def _example_rows(reading: Reading, signature: Signature) -> list[Any]:
+    """Make one row of what the fitted estimator has kept; zeros where it kept nothing."""
+    if signature.layout == "vector":
+        return ["a text"]
+    cells = [_cell_of(spec.dtype, column.value) for spec, column in _pairs(reading, signature)]
+    if signature.layout == "matrix":
+        return [cells or [0.0]]
+    return [dict(zip((spec.name for spec in signature.inputs), cells, strict=True))]
+
+
+def _pairs(reading: Reading, signature: Signature) -> list[tuple[TensorSpec, Any]]:
+    if signature.layout == "matrix":
+        return [(signature.inputs[0], column) for column in reading.columns]
+    return list(zip(signature.inputs, reading.columns, strict=True))
+
+
+def _cell_of(dtype: str, value: Any) -> Any:
+    if value is None:
+        return _DEFAULT_CELLS.get(dtype, 0)
+    return int(value) if np.dtype(dtype if dtype != "str" else object).kind in "iu" else as_json_value(value)
+
+
+_DEFAULT_CELLS = {"float64": 0.0, "str": "a text", "bool": False, "object": None}
+
+
+def _as_inputs(signature: Signature, rows: Sequence[Any]) -> Records | Rows:
+    return Records(list(rows)) if signature.layout == "table" else Rows(list(rows))
+
+
+def _label_columns(classes: list[Any] | None, outputs: tuple[TensorSpec, ...] | None) -> bool:
+    """Say whether labels stand for the columns (one-vs-one decision functions have a column per pair)."""
+    if classes is None or outputs is None or len(outputs) != 1 or isinstance(classes[0], list):
+        return classes is not None
+    shape = outputs[0].shape
+    return len(classes) == (2 if len(shape) == 1 else shape[1])

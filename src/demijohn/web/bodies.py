@@ -1,0 +1,118 @@
+"""Reading of request bodies: bounded, decompressed, whole.
+
+Rules of this room:
+1. Nothing is read of a body whose length alone is over the limit; of others at most the limit and
+   one piece more.
+2. The limit counts decompressed bytes, and no more than that is ever decompressed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
+
+PIECE_BYTES = 65_536
+_MOST_ENCODINGS = 2
+
+
+def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int) -> bytes:
+    """Read and decompress a request's body.
+
+    Args:
+        environ: WSGI's, for CONTENT_LENGTH, HTTP_CONTENT_ENCODING and ``wsgi.input_terminated``.
+        stream: Where the body is read from.
+        max_body_bytes: Of the decompressed body.
+
+    Raises:
+        BodyTooLarge: there is more.
+        DecodeError: it ended early, or is not compressed as it says.
+        UnsupportedMediaType: the Content-Encoding is not gzip, deflate or identity.
+    """
+    encodings = _encodings(environ.get("HTTP_CONTENT_ENCODING", ""))
+    declared = environ.get("CONTENT_LENGTH") or ""
+    if declared:
+        body = _read_declared(declared, stream, max_body_bytes)
+    elif environ.get("wsgi.input_terminated"):
+        body = _read_to_end(stream, max_body_bytes)
+    else:
+        body = b""
+    for encoding in encodings:
+        body = _inflate(body, encoding, max_body_bytes)
+    return body
+
+
+def _encodings(header: str) -> list[str]:
+    names = [name.strip().lower() for name in header.split(",") if name.strip()]
+    names = [name for name in reversed(names) if name != "identity"]
+    unknown = [name for name in names if name not in _WBITS]
+    if unknown or len(names) > _MOST_ENCODINGS:
+        raise UnsupportedMediaType("The Content-Encoding is not read; use gzip, deflate or none")
+    return names
+
+
+def _read_declared(declared: str, stream: BinaryIO, limit: int) -> bytes:
+    if not (declared.isascii() and declared.isdigit()):
+        raise DecodeError("The Content-Length is not a number")
+    length = int(declared)
+    if length > limit:
+        raise _too_large(limit)
+    body = stream.read(length) if length else b""
+    if len(body) < length:
+        rest = [body]
+        while len(piece := stream.read(length - sum(map(len, rest)))) > 0:
+            rest.append(piece)
+        body = b"".join(rest)
+    if len(body) != length:
+        raise DecodeError("The body ended before its Content-Length")
+    return bytes(body)
+
+
+def _read_to_end(stream: BinaryIO, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    total = 0
+    while piece := stream.read(PIECE_BYTES):
+        total += len(piece)
+        if total > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"A body may have {limit} bytes, decompressed")
+
+
+# zlib's window bits: 16 + 15 reads a gzip header, 15 a zlib one.
+_WBITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    wbits = _WBITS[encoding]
+    if encoding == "deflate" and not _is_zlib(body):
+        # RFC 9110 8.4.1.2: "deflate" is the zlib format; "some non-conformant implementations send
+        # the 'deflate' compressed data without the zlib wrapper".
+        wbits = -15
+    pieces: list[bytes] = []
+    left, rest = limit, body
+    while rest:
+        engine = zlib.decompressobj(wbits)
+        try:
+            piece = engine.decompress(rest, left + 1)
+        except zlib.error as error:
+            raise DecodeError(f"The body is not valid {encoding}") from error
+        left -= len(piece)
+        if left < 0:
+            raise _too_large(limit)
+        if not engine.eof:
+            raise DecodeError(f"The {encoding} body ended early")
+        pieces.append(piece)
+        rest = engine.unused_data if wbits == _WBITS["gzip"] else b""
+    return b"".join(pieces)
+
+
+def _is_zlib(body: bytes) -> bool:
+    """RFC 1950: method 8 in the low bits, and the first two bytes a multiple of 31."""
+    return len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0  # noqa: PLR2004
