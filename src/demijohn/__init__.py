@@ -9,8 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import BadInput
-    from .errors import DemijohnError
+    from .errors import BadInput, DemijohnError
     from .extension import Demijohn, load
     from .model import Model
 

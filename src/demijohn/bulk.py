@@ -69,7 +69,9 @@ def predict_file(
     request = native.decode(content, media_type, unlimited)
     tensors = runtime.signature.validate(request.inputs)
     response = _predict(predictor, method, tensors)
-    answer = native.encode(response, request, {"csv": native.CSV, "json": native.JSON, None: media_type}[form])
+    answer = native.encode(
+        response, request, {"csv": native.CSV, "json": native.JSON, None: media_type}[form]
+    )
     _write(answer.body, output)
 
 
@@ -85,7 +87,9 @@ def _predict(predictor: Predictor, method: str, tensors: Tensors) -> InferenceRe
     if n_rows <= PIECE_ROWS or method in predictor.not_joined:
         return predictor.answer(method, tensors, {}, deadline)
     answers = []
-    with click.progressbar(length=n_rows, label="rows", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with click.progressbar(
+        length=n_rows, label="rows", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
         for piece in _pieces(tensors, n_rows):
             answers.append(predictor.answer(method, piece, {}, deadline))
             bar.update(count_rows(piece))

@@ -9,6 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .signature import TensorSpec
 
 _NUMBERS = {int, float}
+_SCALARS = {bool, int, float, str}
 _LONGEST_SHOWN = 40
 
 
@@ -93,10 +95,9 @@ class Caster:
         Returns:
             An array ``(n_rows,)``; its content is meaningless if problems were added.
         """
-        if not self._is_text and not isinstance(values, np.ndarray):
-            fast = self._fast(values)
-            if fast is not None:
-                return fast
+        fast = None if isinstance(values, np.ndarray) else self._fast(values)
+        if fast is not None:
+            return fast
         cells = [self._read(value, row, name, problems) for row, value in enumerate(values)]
         return self._pack(cells)
 
@@ -105,7 +106,7 @@ class Caster:
         width = self._spec.shape[1] if len(self._spec.shape) > 1 else -1
         if width < 0:
             width = len(rows[0]) if isinstance(rows[0], list) else -1
-        if not self._is_text and _is_rectangle(rows, width):
+        if _is_rectangle(rows, width):
             fast = self._fast(list(chain.from_iterable(rows)))
             if fast is not None:
                 return fast.reshape(len(rows), width)
@@ -125,17 +126,43 @@ class Caster:
 
     def _fast(self, values: Sequence[Any]) -> Array | None:
         """Cast a whole column if its Python types allow it at a glance, else return None."""
+        if self._spec.is_closed:
+            return None
         kinds = set(map(type, values))
+        if self._is_text:
+            return self._fast_text(values) if self._dtype == np.float64 and kinds == {str} else None
         if self._dtype.kind == "f":
             if type(None) in kinds and self._spec.nullable:
                 values = [math.nan if value is None else value for value in values]
                 kinds.discard(type(None))
             return self._fast_floats(values) if kinds <= _NUMBERS else None
-        if self._spec.dtype == "str" and kinds == {str} and not self._spec.is_closed:
-            return _objects(values)
-        if self._dtype.kind == "b" and kinds == {bool}:
-            return np.array(values, dtype=bool)
-        return None
+        if self._dtype.kind in "iu":
+            return self._fast_integers(values) if kinds == {int} else None
+        if self._dtype.kind == "b":
+            return np.array(values, dtype=bool) if kinds == {bool} else None
+        return _objects(values) if self._may_be_objects(kinds) else None
+
+    def _may_be_objects(self, kinds: set[type]) -> bool:
+        if self._spec.nullable:
+            kinds.discard(type(None))
+        return kinds <= ({str} if self._spec.dtype == "str" else _SCALARS) and self._dtype.kind == "O"
+
+    def _fast_text(self, values: Sequence[str]) -> Array | None:
+        """Cast CSV cells to floats; anything unusual among them is left to be looked at one by one."""
+        n_missing = values.count("") if self._spec.nullable else 0
+        try:
+            array = np.array([float(value or "nan") for value in values])
+        except ValueError:
+            return None
+        # What is written as "nan" or "inf" is no number here, and Python's 1_000 is none either.
+        is_usual = np.isfinite(array).sum() == len(values) - n_missing
+        return array if is_usual and not any("_" in value for value in values) else None
+
+    def _fast_integers(self, values: Sequence[int]) -> Array | None:
+        try:
+            return np.array(values, dtype=self._dtype)
+        except OverflowError:
+            return None
 
     def _fast_floats(self, values: Sequence[Any]) -> Array | None:
         try:
@@ -171,7 +198,7 @@ class Caster:
         expected = spec.dtype
         if spec.is_closed and spec.categories is not None:
             shown = ", ".join(repr(value) for value in spec.categories[:10])
-            expected = f"one of {shown}{', …' if len(spec.categories) > 10 else ''}"  # noqa: PLR2004
+            expected = f"one of {shown}{', …' if len(spec.categories) > 10 else ''}"
         return f"{expected} or null" if spec.nullable else expected
 
     def _pack(self, cells: list[Any]) -> Array:
@@ -257,13 +284,22 @@ def _bool(value: Any, dtype: np.dtype[Any], is_text: bool) -> bool:
 
 
 def _instant(value: Any, dtype: np.dtype[Any], is_text: bool) -> np.datetime64:
+    """Read an ISO 8601 instant; one with an offset becomes UTC, one without stays as it is."""
     del is_text
-    if not isinstance(value, (str, np.datetime64)):
-        raise _Unfit(describe(value))
     try:
-        return np.datetime64(value).astype(dtype)
+        # numpy's own reader takes "now" and "NaT" too, and warns of offsets.
+        instant = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError as error:
         raise _Unfit(describe(value)) from error
+    if isinstance(instant, datetime.datetime) and instant.tzinfo is not None:
+        instant = instant.astimezone(datetime.UTC).replace(tzinfo=None)
+    if not isinstance(instant, (datetime.date, np.datetime64)):
+        raise _Unfit(describe(value))
+    exact = np.datetime64(instant)
+    narrow: np.datetime64 = exact.astype(dtype)
+    if narrow.astype(exact.dtype) != exact:  # numpy wraps in silence: nanoseconds reach from 1677 to 2262
+        raise _Unfit(f"{describe(value)}, which is out of range")
+    return narrow
 
 
 def _number_in(text: str, read: Callable[[str], Any]) -> Any:

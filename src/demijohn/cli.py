@@ -45,29 +45,41 @@ def cli() -> None:
 @cli.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one."
+)
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: the cores]")
 @click.option("--threads", type=click.IntRange(1), help="Most threads per worker.  [default: queue + 64]")
 @click.option("--name", help="Name of the model, where one file or folder is given.")
 @click.option("--example", "examples", multiple=True, metavar="[NAME=]FILE",
               help="CSV or JSON rows that complete the signature.")  # fmt: skip
 @click.option("--default", "default", metavar="NAME", help="The model that answers POST /predict.")
-@click.option("--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version.")
+@click.option(
+    "--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version."
+)
 @click.option("--reload", is_flag=True, help="Watch the files; load changed ones beside, then swap.")
-@click.option("--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework.")
-@click.option("--batching/--no-batching", default=None, help="Join waiting requests into one call.  [default: on]")
-@click.option("--deadline", "deadline_s", type=float, metavar="SECONDS", help="Longest answer.  [default: 30]")
+@click.option(
+    "--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework."
+)
+@click.option(
+    "--batching/--no-batching", default=None, help="Join waiting requests into one call.  [default: on]"
+)
+@click.option(
+    "--deadline", "deadline_s", type=float, metavar="SECONDS", help="Longest answer.  [default: 30]"
+)
 @click.option("--max-batch-size", type=int, metavar="ROWS", help="Most rows in one call.  [default: 256]")
 @click.option("--max-queue-rows", type=int, metavar="ROWS", help="Most rows waiting per model.")
 @click.option("--max-body-bytes", type=int, metavar="BYTES", help="Largest body.  [default: 64 MiB]")
 @click.option("--allow-host", "allowed_hosts", multiple=True, metavar="HOST", help="Host names answered for.")
-@click.option("--allow-origin", "allowed_origins", multiple=True, metavar="ORIGIN", help="Pages that may call us.")
+@click.option(
+    "--allow-origin", "allowed_origins", multiple=True, metavar="ORIGIN", help="Pages that may call us."
+)
 @click.option("--trusted-proxies", type=int, metavar="N", help="Proxies whose X-Forwarded-* headers count.")
 @click.option("--access-log", is_flag=True, help="Write one line per request.")
 @click.option("--open", "is_open", is_flag=True, help="Serve other machines without a key; you mean it.")
 @_told
 def serve(targets: tuple[str, ...], **options: Any) -> None:
-    """Serve models: files, NAME=FILE, folders of model files, or a Flask app (module:app).
+    r"""Serve models: files, NAME=FILE, folders of model files, or a Flask app (module:app).
 
     \b
     demijohn serve model.joblib
@@ -87,10 +99,18 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("rows", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--method", default="predict", show_default=True, help="Prediction method.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write here instead of standard output.")
-@click.option("--to", "form", type=click.Choice(["csv", "json"]), help="Form of the answer.  [default: as ROWS]")
-@click.option("--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature.")
-@click.option("--strict-versions", is_flag=True, help="Refuse a model saved by another version of its framework.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Write here instead of standard output."
+)
+@click.option(
+    "--to", "form", type=click.Choice(["csv", "json"]), help="Form of the answer.  [default: as ROWS]"
+)
+@click.option(
+    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
+)
+@click.option(
+    "--strict-versions", is_flag=True, help="Refuse a model saved by another version of its framework."
+)
 @_told
 def predict(model: Path, rows: Path, **options: Any) -> None:
     """Predict the rows of a CSV or JSON file with a model file, without a server."""
@@ -101,7 +121,9 @@ def predict(model: Path, rows: Path, **options: Any) -> None:
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature.")
+@click.option(
+    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @_told
 def inspect(model: Path, example: Path | None, as_json: bool) -> None:
@@ -115,12 +137,12 @@ def inspect(model: Path, example: Path | None, as_json: bool) -> None:
 @_told
 def models() -> None:
     """List the models of the Flask app (for ``flask demijohn models``)."""
-    from flask import current_app
+    from flask import current_app, has_app_context
 
     from .errors import ConfigurationError
     from .web.services import EXTENSION
 
-    if not current_app or EXTENSION not in current_app.extensions:
+    if not has_app_context() or EXTENSION not in current_app.extensions:
         raise ConfigurationError("run it as 'flask --app <your app> demijohn models'")
     pool = current_app.extensions[EXTENSION].pool
     for name in pool:

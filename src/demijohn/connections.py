@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _FDS = "/proc/self/fd"
 _TCP_INFO = getattr(socket, "TCP_INFO", 11)
@@ -42,23 +44,16 @@ def bytes_written() -> dict[int, int]:
 
 def end(fd: int) -> None:
     """End a connection: its reader meets the end of the stream; what was written still goes out."""
-    connection = _borrow(fd)
-    try:
+    with suppress(OSError), _borrowed(fd) as connection:  # it may have ended by itself
         connection.shutdown(socket.SHUT_RD)
-    except OSError:
-        return  # it has ended by itself
-    finally:
-        connection.detach()
 
 
 def _written(fd: int) -> int | None:
-    connection = _borrow(fd)
     try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
-    except OSError:  # not a TCP socket, or closed meanwhile
+        with _borrowed(fd) as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+    except OSError:  # no TCP socket, or closed meanwhile
         return None
-    finally:
-        connection.detach()
     if len(info) < _INFO_BYTES or info[0] == _TCP_LISTEN:
         return None
     (not_sent,) = _NOT_SENT.unpack_from(info)
@@ -66,6 +61,11 @@ def _written(fd: int) -> int | None:
     return int(sent - sent_again + not_sent)
 
 
-def _borrow(fd: int) -> socket.socket:
-    # Family and type are given so that nothing is asked of the descriptor, which may be no socket.
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+@contextmanager
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    # Given the family and the type, Python need not ask for them.
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        yield connection
+    finally:
+        connection.detach()

@@ -171,6 +171,14 @@ class BodyTooLarge(RequestError):
     title = "The body is too large"
 
 
+class UriTooLong(RequestError):
+    """The address, query included, is longer than the limit."""
+
+    status = 414
+    code = "uri_too_long"
+    title = "The address is too long"
+
+
 class UnsupportedMediaType(RequestError):
     """The Content-Type or Content-Encoding is not one we read."""
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import Flask, current_app
+from flask import Flask, current_app, has_app_context
 
 from . import lifecycle as lifecycles
 from . import runtimes
@@ -100,7 +100,9 @@ class Demijohn:
         settings = Settings.from_mapping(app.config, os.environ, **self._given)
         self._init(app, settings)
 
-    def _init(self, app: Flask, settings: Settings, *, owns_app: bool = False, bound_host: str | None = None) -> None:
+    def _init(
+        self, app: Flask, settings: Settings, *, owns_app: bool = False, bound_host: str | None = None
+    ) -> None:
         process = lifecycles.current()
         services = Services(settings, Pool(), Metrics(process), process, bound_host)
         app.extensions[EXTENSION] = services
@@ -148,7 +150,13 @@ class Demijohn:
         return self.add_runtime(name, runtime, version=version, batching=batching, default=default)
 
     def add_runtime(
-        self, name: str, runtime: Runtime, *, version: str = "1", batching: bool | None = None, default: bool = False
+        self,
+        name: str,
+        runtime: Runtime,
+        *,
+        version: str = "1",
+        batching: bool | None = None,
+        default: bool = False,
     ) -> Model:
         """Serve a model that a runtime has loaded; see ``add``."""
         if (name, version) in self._models:
@@ -237,7 +245,7 @@ class Demijohn:
 
     def _services(self) -> Services:
         """Return the current app's services, outside a request those of the only app."""
-        if current_app and EXTENSION in current_app.extensions:
+        if has_app_context() and EXTENSION in current_app.extensions:
             services: Services = current_app.extensions[EXTENSION]
             return services
         if len(self._apps) == 1:

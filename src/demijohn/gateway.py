@@ -27,7 +27,7 @@ from .request_body import BodyWatch, RequestBody
 
 logger = logging.getLogger("demijohn")
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Application = Callable[..., Iterable[bytes]]  # WSGI's; PEP 3333 says which
 Headers = list[tuple[str, str]]
 
 MAX_HEADER_BYTES = 8 * 1024
@@ -80,10 +80,13 @@ class Gateway:
             self._answer(responder, scope, start, entered)
         except DemijohnError as error:  # the application let one of ours through
             start.refuse(refuse(error, scope), responder)
-        except BaseException:  # noqa: BLE001  - foreign code; sys.exit() in it must not end a thread of Granian
+        except BaseException:  # foreign code; its sys.exit() must not end a thread of Granian
             logger.exception("the application failed")
             start.refuse(_EMPTY_500, responder)
         if self._is_logging:
+            body = scope.get("wsgi.input")
+            if isinstance(body, RequestBody) and body.refusal:  # it was answered over the application's head
+                start.status, start.headers = body.refusal.status, list(body.refusal.headers)
             _log(scope, start, time.monotonic() - entered)
 
     def _answer(self, responder: Responder, scope: dict[str, Any], start: _Start, entered: float) -> None:
@@ -102,7 +105,9 @@ class Gateway:
                 close()
 
     def _send(self, responder: Responder, start: _Start, pieces: Iterable[bytes]) -> None:
-        if start.status == 0:  # "the application must invoke start_response() before the iterable yields its first body bytestring"
+        # "The application must invoke the start_response() callable before the iterable yields its
+        # first body bytestring" -- PEP 3333: a generator does so only when it is asked for that.
+        if start.status == 0:
             pieces = _begun(pieces)
         headers = start.clean_headers()
         if self._lifecycle.is_draining:
@@ -123,7 +128,7 @@ class _Start:
         self.status = 0
         self.headers: Headers = []
 
-    def __call__(self, status: str, headers: Headers, exc_info: Any = None) -> None:
+    def __call__(self, status: str, headers: Headers, _exc_info: Any = None) -> None:
         self.status = int(status[:3])
         self.headers = headers
 
@@ -166,7 +171,7 @@ class _Pieces:
             return next(self._pieces)
         except StopIteration:
             raise
-        except BaseException:  # noqa: BLE001  - foreign code; Granian ends the answer on any error
+        except BaseException:  # foreign code; Granian ends the answer on any error
             logger.exception("the application failed in the middle of its answer")
             raise StopIteration from None
 

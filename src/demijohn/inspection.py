@@ -93,7 +93,9 @@ def _as_text(report: dict[str, Any]) -> str:
         "methods",
     ]
     for method in report["methods"]:
-        outputs = ", ".join(_spec(spec) for spec in report["signature"]["outputs"].get(method, [])) or "unknown"
+        outputs = (
+            ", ".join(_spec(spec) for spec in report["signature"]["outputs"].get(method, [])) or "unknown"
+        )
         lines.append(f"  {method} -> {outputs}")
         timings = report["us_per_call"][method]
         if isinstance(timings, dict):
@@ -113,5 +115,5 @@ def _spec(spec: dict[str, Any]) -> str:
     text += ", may be missing" if spec["nullable"] else ""
     if spec["categories"]:
         shown = ", ".join(map(str, spec["categories"][:8]))
-        text += f", of {shown}{', …' if len(spec['categories']) > 8 else ''}"  # noqa: PLR2004
+        text += f", of {shown}{', …' if len(spec['categories']) > 8 else ''}"
     return text

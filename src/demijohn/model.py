@@ -91,7 +91,12 @@ class Model:
     def _repr_html_(self) -> str:
         """Show the signature as a table, for notebooks."""
         cells = [
-            (spec.name, spec.dtype, "yes" if spec.nullable else "no", ", ".join(map(str, spec.categories or ())))
+            (
+                spec.name,
+                spec.dtype,
+                "yes" if spec.nullable else "no",
+                ", ".join(map(str, spec.categories or ())),
+            )
             for spec in self.signature.inputs
         ]
         rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in cells)
@@ -134,5 +139,3 @@ def _is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return type(value).__name__ in ("NAType", "NaTType")
-
-

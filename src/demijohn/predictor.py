@@ -156,7 +156,9 @@ class Predictor:
         if not self._joins or self._settings.max_batch_size == 1:
             return "batching is off"
         if self.runtime.joining != "prove":
-            return None if self.runtime.joining == "always" else "the model does not say that it takes batches"
+            return (
+                None if self.runtime.joining == "always" else "the model does not say that it takes batches"
+            )
         try:
             tensors = draw(self.signature, list(self.runtime.example_rows()), PROBE_ROWS)
             joined = self._probe(method, tensors)
@@ -171,7 +173,9 @@ class Predictor:
 
     def plan(self) -> dict[str, Any]:
         """Tell which engine runs each method; in this stage always the framework itself."""
-        methods = {method: [{"up_to_rows": None, "engine": "native", "us": None}] for method in self.runtime.methods}
+        methods = {
+            method: [{"up_to_rows": None, "engine": "native", "us": None}] for method in self.runtime.methods
+        }
         return {"state": "settled", "methods": methods, "refused": [], "kept_alone": dict(self.not_joined)}
 
     def run_alone(self, method: str, tensors: Tensors) -> Tensors:

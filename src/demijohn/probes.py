@@ -36,7 +36,7 @@ def draw(signature: Signature, example_rows: list[Any], n_rows: int, seed: int =
 
 def rows_or_records(rows: list[Any]) -> Any:
     """Wrap plain rows for ``Signature.validate``."""
-    from .messages import Records  # noqa: PLC0415
+    from .messages import Records
 
     return Records(rows) if rows and isinstance(rows[0], dict) else Rows(rows)
 
@@ -50,7 +50,7 @@ def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator
         drawn = np.empty(n_rows, dtype=object)
         drawn[:] = [spec.categories[i] for i in rng.integers(len(spec.categories), size=n_rows)]
         return np.array([None if cell != cell else cell for cell in drawn], dtype=object)
-    return picked
+    return np.asarray(picked)
 
 
 def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | None:

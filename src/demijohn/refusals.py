@@ -65,6 +65,10 @@ def refuse(error: DemijohnError, environ: Mapping[str, Any]) -> Refusal:
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
     encoded = native.encode_error(error, request_id)
-    headers = [("content-type", encoded.content_type), ("x-request-id", request_id), ("cache-control", "no-store")]
+    headers = [
+        ("content-type", encoded.content_type),
+        ("x-request-id", request_id),
+        ("cache-control", "no-store"),
+    ]
     headers += [*encoded.headers.items(), ("connection", "close"), ("server", "granian")]
     return Refusal(error.status, tuple(headers), encoded.body)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from . import connections
@@ -30,7 +30,7 @@ _TICK_S = 0.25
 _LOOK_AGAIN_S = 0.01
 _MOST_PADDING_BYTES = 1024
 _MOST_AT_ONCE = 256
-_MOST_LOOKS = 20
+_REST = 10
 
 
 class Stream(Protocol):
@@ -51,8 +51,8 @@ class RequestBody:
     """
 
     __slots__ = (
-        "_buffer", "_has_ended", "_received_bytes", "_stream", "_waited_s", "_waits_since", "_watch",
-        "given_up", "request_id", "responder",
+        "_buffer", "_has_ended", "_received_bytes", "_request_id", "_responder", "_stream", "_waited_s",
+        "_waits_since", "_watch", "given_up", "refusal",
     )  # fmt: skip
 
     def __init__(
@@ -60,9 +60,10 @@ class RequestBody:
     ) -> None:
         self._stream = stream
         self._watch = watch
-        self.responder = responder
-        self.request_id: str = environ.get("HTTP_X_REQUEST_ID", "")
-        self.given_up: DemijohnError | None = None
+        self._responder = responder
+        self._request_id: str = environ.get("HTTP_X_REQUEST_ID", "")
+        self.given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
+        self.refusal: Refusal | None = None  #: What the request was answered then.
         self._buffer = b""
         self._has_ended = False
         self._received_bytes = 0
@@ -93,7 +94,11 @@ class RequestBody:
         """Return one line, its end included, or its first ``size`` bytes; see ``read``."""
         most = _PIECE_BYTES * 2**30 if size is None or size < 0 else size
         searched = 0
-        while (at := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < most and not self._has_ended:
+        while (
+            (at := self._buffer.find(b"\n", searched)) < 0
+            and len(self._buffer) < most
+            and not self._has_ended
+        ):
             searched = len(self._buffer)
             self._buffer += self._pull(max(_LINE_PIECE_BYTES, searched))  # doubled: else copying is quadratic
         return self.read(min(most, len(self._buffer) if at < 0 else at + 1))
@@ -130,9 +135,22 @@ class RequestBody:
         self._has_ended = len(piece) < size
         return piece
 
-    def refusal(self) -> Refusal:
-        """Write why this body was given up, as the answer to its request."""
-        return refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self.request_id})
+    def refuse(self, unlike: Container[int] = ()) -> int:
+        """Answer the request with the reason why its body was given up.
+
+        Args:
+            unlike: Lengths that the answer must not have.
+
+        Returns:
+            The length of the answer on the wire.
+        """
+        refusal = refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self._request_id})
+        padded = refusal
+        while padded.wire_bytes in unlike or padded is refusal:
+            padded = refusal.padded(random.randrange(_MOST_PADDING_BYTES))  # noqa: S311  - no secret
+        self.refusal = padded
+        padded.send(self._responder)
+        return padded.wire_bytes
 
     def waited_s(self, now: float) -> float:
         """Return how long a thread has waited for this body; only while one does."""
@@ -166,7 +184,6 @@ class BodyWatch:
         self._ending: dict[RequestBody, bool] = {}  # given up, its thread not yet free
         self._answered: dict[RequestBody, _Answered] = {}
         self._news = threading.Event()
-        self._looks_left = 0
 
     def start(self) -> None:
         """Look after the bodies from a thread of its own, until the process ends."""
@@ -180,7 +197,7 @@ class BodyWatch:
         """
         if len(self._waiting) >= self._max_waiting and not self._make_room(now):
             body.given_up = TooManySlowBodies(headers={"Retry-After": "1"})
-            body.refusal().send(body.responder)
+            body.refuse()
             raise body.given_up
         self._waiting[body] = True
 
@@ -190,16 +207,21 @@ class BodyWatch:
             self._ending.pop(body, None)
             self._answered.pop(body, None)
 
-    def check(self) -> None:
-        """Give up what is overdue, and end the connections of what was given up."""
+    def check(self) -> bool:
+        """Give up what is overdue, and end the connections of what was given up.
+
+        Returns:
+            Whether anything has been answered; its connection can be ended a moment later.
+        """
         now = self.clock()
         for body in list(self._waiting):
             if body.is_overdue(now, self._timeout_s):
                 self._give_up(body)
-        if self._ending:
-            written = connections.bytes_written()
-            self._end(written)
-            self._answer(written)
+        if not self._ending:
+            return False
+        written = connections.bytes_written()
+        self._end(written)
+        return self._answer(written)
 
     def _make_room(self, now: float) -> bool:
         if len(self._ending) >= self._max_ending:
@@ -217,16 +239,13 @@ class BodyWatch:
         if not self._waiting.pop(body, False):  # its thread was faster
             self._ending.pop(body, None)
 
-    def _answer(self, written: Mapping[int, int]) -> None:
+    def _answer(self, written: Mapping[int, int]) -> bool:
         lengths: set[int] = set()
         for body in [body for body in list(self._ending) if body not in self._answered][:_MOST_AT_ONCE]:
-            refusal = body.refusal()
-            while (padded := refusal.padded(random.randrange(_MOST_PADDING_BYTES))).wire_bytes in lengths:  # noqa: S311  - no secret
-                continue
-            lengths.add(padded.wire_bytes)
-            self._answered[body] = _Answered(written, padded.wire_bytes)
-            padded.send(body.responder)
-            self._looks_left = _MOST_LOOKS
+            length = body.refuse(unlike=lengths)
+            lengths.add(length)
+            self._answered[body] = _Answered(written, length)
+        return bool(lengths)
 
     def _end(self, written: Mapping[int, int]) -> None:
         for answered in list(self._answered.values()):
@@ -235,11 +254,13 @@ class BodyWatch:
                     connections.end(fd)
 
     def _run(self) -> None:
+        delay = _TICK_S
         while True:
-            self._news.wait(_LOOK_AGAIN_S if self._looks_left else _TICK_S)
+            self._news.wait(delay)
             self._news.clear()
-            self._looks_left = max(0, self._looks_left - 1)
-            self.check()
+            started = self.clock()
+            delay = _LOOK_AGAIN_S if self.check() else min(2 * delay, _TICK_S)
+            time.sleep(_REST * (self.clock() - started))  # thousands of connections take a while to look at
 
 
 class _Answered(NamedTuple):

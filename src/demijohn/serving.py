@@ -65,7 +65,9 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
     Raises:
         OperatorError: something that the operator can mend.
     """
-    logging.basicConfig(level=logging.WARNING, format="demijohn: %(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="demijohn: %(levelname)s: %(message)s", stream=sys.stderr
+    )
     settings = _settings(options)
     _refuse_unsafe(host, settings, is_open=is_open)
     server = ServerOptions(
@@ -76,7 +78,9 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
         access_log=options["access_log"],
     )
     if len(words) == 1 and targets.is_app(words[0]):
-        return serve_app(_app_loader(words[0]), server, settings, lambda url: click.echo(f"{words[0]} at {url}"))
+        return serve_app(
+            _app_loader(words[0]), server, settings, lambda url: click.echo(f"{words[0]} at {url}")
+        )
     site = Site(words, host, settings, options)
     return serve_app(site.make_app, server, settings, site.announce)
 
@@ -92,7 +96,9 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _refuse_unsafe(host: str, settings: Settings, *, is_open: bool) -> None:
     if os.environ.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
-        raise ConfigurationError("FLASK_DEBUG is set: the debugger runs code for whoever asks; unset it to serve")
+        raise ConfigurationError(
+            "FLASK_DEBUG is set: the debugger runs code for whoever asks; unset it to serve"
+        )
     is_local = host in _LOOPBACK or host.startswith("127.")
     if not is_local and not settings.api_key and not is_open:
         raise ConfigurationError(
@@ -123,7 +129,10 @@ class Site:
     def load(self, file: targets.ModelFile, example: Any, *, allow_code: bool = True) -> Loaded:
         """Load one file."""
         runtime = runtimes.load(
-            file.path, example=example, strict_versions=self._options["strict_versions"], allow_code=allow_code
+            file.path,
+            example=example,
+            strict_versions=self._options["strict_versions"],
+            allow_code=allow_code,
         )
         for warning in runtime.warnings:
             logger.warning("%s: %s", file.path, warning)
@@ -136,7 +145,9 @@ class Site:
             name, equals, path = word.partition("=")
             if not equals or Path(word).exists():
                 if len(names) != 1:
-                    raise ConfigurationError("--example FILE is for one model; write --example name=FILE for several")
+                    raise ConfigurationError(
+                        "--example FILE is for one model; write --example name=FILE for several"
+                    )
                 name, path = names[0], word
             if name not in names:
                 raise ConfigurationError(f"--example {word}: there is no model {name!r}")
@@ -150,13 +161,16 @@ class Site:
             raise ConfigurationError(f"--default {default}: there is no such model")
         for name, alias, version in self._aliases:
             if (name, version) not in known:
-                raise ConfigurationError(f"--alias {name}@{alias}={version}: there is no such model or version")
+                raise ConfigurationError(
+                    f"--alias {name}@{alias}={version}: there is no such model or version"
+                )
 
     def make_app(self, lifecycle: Lifecycle) -> WSGIApplication:
         """Build the app; runs in each worker, after the fork."""
         from flask import Flask
 
         from .extension import Demijohn
+
         _share_cores(self._options["workers"] or len(os.sched_getaffinity(0)))
         app = Flask("demijohn.serve", static_folder=None)
         models = Demijohn.of_server(app, self._settings, bound_host=self._host)
@@ -262,7 +276,9 @@ def _import_app(word: str, module_name: str, attribute: str) -> WSGIApplication:
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{word}: there is no module {error.name!r}") from error
     except Exception as error:  # the operator's module is foreign code
-        raise ConfigurationError(f"{word}: importing it failed with {type(error).__name__}: {error}") from error
+        raise ConfigurationError(
+            f"{word}: importing it failed with {type(error).__name__}: {error}"
+        ) from error
     for part in attribute.removesuffix("()").split("."):
         if not hasattr(found, part):
             raise ConfigurationError(f"{word}: module {module_name!r} has no {part!r}")

@@ -123,7 +123,9 @@ class Signature:
             return {}
         absent = [None] * len(next(iter(columns.values())))
         return {
-            spec.name: Caster(spec, is_text=is_text).column(columns.get(spec.name, absent), spec.name, problems)
+            spec.name: Caster(spec, is_text=is_text).column(
+                columns.get(spec.name, absent), spec.name, problems
+            )
             for spec in self.inputs
         }
 
@@ -255,15 +257,34 @@ def infer(example: Any) -> Signature:
     if isinstance(example, (list, tuple)) and example and isinstance(example[0], Mapping):
         names = list(example[0])
         return Signature("table", tuple(_list_spec(n, [row.get(n) for row in example]) for n in names))
-    array = np.asarray(example) if isinstance(example, np.ndarray) else _array_of_lists(example)
-    if array.ndim == 1:
-        return Signature("vector", (TensorSpec("inputs", _dtype_name(array)),))
-    return Signature("matrix", (TensorSpec("inputs", _dtype_name(array), (-1, *array.shape[1:])),))
+    if isinstance(example, np.ndarray) or hasattr(example, "toarray") or hasattr(example, "to_numpy"):
+        return _infer_array(_array_of(example))
+    return _infer_rows(list(example))
 
 
-def _array_of_lists(example: Any) -> Array:
-    array = np.asarray(example.toarray() if hasattr(example, "toarray") else example)
-    return array.astype(np.float64) if array.dtype.kind in "iu" else array
+def _array_of(example: Any) -> Array:
+    if isinstance(example, np.ndarray):
+        return example
+    return np.asarray(example.toarray() if hasattr(example, "toarray") else example.to_numpy())
+
+
+def _infer_array(array: Array) -> Signature:
+    if array.dtype.kind == "O":
+        return _infer_rows(array.tolist())
+    nullable = array.dtype.kind in "fM" and bool(np.isnan(array).any())
+    spec = TensorSpec("inputs", _dtype_name(array), (-1, *array.shape[1:]), nullable=nullable)
+    return Signature("vector" if array.ndim == 1 else "matrix", (spec,))
+
+
+def _infer_rows(rows: list[Any]) -> Signature:
+    """Describe rows as lists, or plain values."""
+    is_flat = not any(isinstance(row, (list, tuple, np.ndarray)) for row in rows)
+    cells = rows if is_flat else [cell for row in rows for cell in row]
+    widths = {1 if is_flat else len(row) for row in rows}
+    if len(widths) != 1:
+        raise ValueError(f"expected rows of one length, received rows of {sorted(widths)} values")
+    spec = replace(_list_spec("inputs", cells), shape=(-1,) if is_flat else (-1, *widths))
+    return Signature("vector" if is_flat else "matrix", (spec,))
 
 
 def _frame_spec(name: str, column: Any) -> TensorSpec:
@@ -297,9 +318,17 @@ def _kind_of(values: Sequence[Any]) -> str:
 
 
 def as_json_value(value: Any) -> Any:
-    """Return one cell as JSON can write it: numpy scalars unwrapped, not-a-number as None."""
+    """Return one cell as JSON can write it: numpy scalars unwrapped, what is missing as None."""
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or value != value or (isinstance(value, float) and not math.isfinite(value)):
+    if hasattr(value, "isoformat"):
+        text = value.isoformat()
+        return None if text == "NaT" else text
+    # pandas.NA answers no comparison, so it is told by its name.
+    if value is None or type(value).__name__ == "NAType" or value != value:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (str, bool, int, float, list)) else str(value)

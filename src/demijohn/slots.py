@@ -96,17 +96,13 @@ class Slots:
             for number in range(count)
         ]
 
-    def take_free(self) -> Slot:
-        """Return the first slot that no process has, reset; only the supervisor may ask.
-
-        Raises:
-            RuntimeError: there is none.
-        """
+    def take_free(self) -> Slot | None:
+        """Return the first slot that no process has, reset; None if all are taken."""
         for slot in self._slots:
             if slot.state is State.FREE:
                 slot.reset()
                 return slot
-        raise RuntimeError("more workers than slots")
+        return None
 
     @property
     def restarts(self) -> int:

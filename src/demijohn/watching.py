@@ -88,7 +88,7 @@ class Watcher:
             return
         try:
             self._served.put(file, allow_code=file.path in self._at_start)
-        except Exception as error:  # a loader is foreign code
+        except Exception as error:  # noqa: BLE001  - a loader is foreign code
             self._failed[file.path] = stamp
             detail: Any = error.detail if isinstance(error, DemijohnError) else type(error).__name__
             logger.warning("reload: %s: %s; what served before serves on", file.path, detail)

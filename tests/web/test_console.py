@@ -4,103 +4,23 @@ import ast
 import json
 import os
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Thread
-from urllib.parse import urlsplit
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import urllib3
 from flask import Flask
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
-from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import LinearRegression
+from tests.web.pages import CHROMIUM, FITS, PAYLOADS, Watch, app_in_a_thread, demijohn_serve, fit_flowers
 
 from demijohn import Demijohn
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 KEY = "a-key-of-these-tests"
-READY_WITHIN_S = 30.0
-
-RUN = "window.ran=1"  # what a payload would do, were it more than text
-PAYLOADS = [
-    f"<img src=x onerror={RUN}>",
-    f'"><script>{RUN}</script>',
-    f"'><script>{RUN}</script>",
-    f"</script><script>{RUN}</script>",
-    f"</option></select><script>{RUN}</script>",
-    f"</textarea><script>{RUN}</script>",
-    f"</title><script>{RUN}</script>",
-    f"<svg onload={RUN}>",
-    f"<svg><script>{RUN}</script></svg>",
-    f'<iframe src="javascript:parent.{RUN}"></iframe>',
-    f'<iframe srcdoc="<script>parent.{RUN}</script>"></iframe>',
-    f'<a href="javascript:{RUN}">a</a>',
-    f"<body onload={RUN}>",
-    f"<details open ontoggle={RUN}>",
-    f"<input autofocus onfocus={RUN}>",
-    f"<video><source onerror={RUN}></video>",
-    f'" onfocus={RUN} autofocus="',
-    f"' onmouseover={RUN} '",
-    f"javascript:{RUN}",
-    f"[a](javascript:{RUN})",
-    f"![a](x){{onerror={RUN}}}",
-    f"`<script>{RUN}</script>`",
-    f"${{{RUN}}}",
-    f"{{{{constructor.constructor('{RUN}')()}}}}",
-    f"<math><mtext><style><img src=x onerror={RUN}>",
-    f"<template><script>{RUN}</script></template>",
-    f"&lt;script&gt;{RUN}&lt;/script&gt;",
-    f"\\u003cscript\\u003e{RUN}",
-    f"<style>@import 'javascript:{RUN}'</style>",
-    "__proto__",
-]
-
-
-# Models ------------------------------------------------------------------------------------
-
-
-def fit_cancer() -> tuple[object, np.ndarray]:
-    data = load_breast_cancer()
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    return model.fit(data.data, data.target_names[data.target]), data.data
-
-
-def fit_flowers() -> tuple[object, pd.DataFrame]:
-    """A table with numbers that may be missing, a category, and names with spaces and brackets."""
-    frame = load_iris(as_frame=True).frame
-    frame["size"] = np.where(frame["petal length (cm)"] > 4, "large", "small")
-    rows = frame[["sepal length (cm)", "sepal width (cm)", "size"]]
-    columns = make_column_transformer(
-        (SimpleImputer(), ["sepal length (cm)", "sepal width (cm)"]), (OneHotEncoder(), ["size"])
-    )
-    return make_pipeline(columns, LinearRegression()).fit(rows, frame["petal width (cm)"]), rows
-
-
-def fit_hostile() -> tuple[object, pd.DataFrame]:
-    """Columns, categories and classes that are all payloads."""
-    generator = np.random.default_rng(0)
-    rows = pd.DataFrame(generator.normal(size=(90, len(PAYLOADS))), columns=PAYLOADS)
-    rows["kind"] = np.resize(PAYLOADS[:3], len(rows))
-    columns = make_column_transformer((OneHotEncoder(), ["kind"]), remainder="passthrough")
-    return make_pipeline(columns, LogisticRegression()).fit(rows, np.resize(PAYLOADS[:3], len(rows))), rows
-
-
-FITS = {"cancer": fit_cancer, "flowers": fit_flowers, "hostile": fit_hostile}
 
 
 @pytest.fixture(scope="module")
@@ -108,59 +28,10 @@ def models() -> dict[str, object]:
     return {name: fit()[0] for name, fit in FITS.items()}
 
 
-# Servers -----------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def server(models: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``demijohn serve`` with the three models; its address."""
-    folder = tmp_path_factory.mktemp("served")
-    files = [f"{name}={folder / name}.joblib" for name in models]
-    for name, model in models.items():
-        joblib.dump(model, folder / f"{name}.joblib")
-    examples = [f"--example={name}={_example(folder, name)}" for name in models]
-    port = _free_port()
-    command = [sys.executable, "-m", "demijohn", "serve", *files, *examples, f"--port={port}", "--workers=1"]
-    with (folder / "log").open("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}", folder / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(READY_WITHIN_S)
-
-
-def _example(folder: Path, name: str) -> Path:
-    rows = FITS[name]()[1][:3]
-    path = folder / f"{name}-example.json"
-    path.write_text(
-        rows.to_json(orient="records") if isinstance(rows, pd.DataFrame) else json.dumps(rows.tolist())
-    )
-    return path
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_until_ready(address: str, log: Path) -> None:
-    pause_s = 0.2
-    retries = urllib3.Retry(
-        int(READY_WITHIN_S / pause_s),
-        redirect=0,
-        backoff_factor=pause_s,
-        backoff_max=pause_s,
-        status_forcelist=[503],
-        respect_retry_after_header=False,
-    )
-    with urllib3.PoolManager(retries=retries) as pool:
-        try:
-            assert pool.request("GET", f"{address}/readyz").status == 200
-        except urllib3.exceptions.MaxRetryError:
-            pytest.fail(f"demijohn serve did not become ready:\n{log.read_text()}")
+    with demijohn_serve(models, tmp_path_factory.mktemp("served")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -175,24 +46,8 @@ def keyed_address() -> Iterator[str]:
     def shout(text: str) -> str:
         return text.upper()
 
-    with _in_a_thread(app) as port:
+    with app_in_a_thread(app) as port:
         yield f"http://127.0.0.1:{port}/ml"
-
-
-@contextmanager
-def _in_a_thread(app: Flask) -> Iterator[int]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-# The browser -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -210,25 +65,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@dataclass
-class Watch:
-    """What a page must not do, as seen from outside of it."""
-
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def request(self, request: Request) -> None:
-        self.requests.append(request.url)
-
-    def message(self, message: ConsoleMessage) -> None:
-        # A refusal that a test provoked is told there too; everything else is a fault of ours.
-        is_refusal = message.text.startswith("Failed to load resource") and any(
-            f"status of {status}" in message.text for status in (401, 422)
-        )
-        if message.type in ("error", "warning") and not is_refusal:
-            self.complaints.append(message.text)
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of a fresh profile; at the end it has asked this host alone and run nothing foreign."""
@@ -241,11 +77,8 @@ def page(browser: Browser) -> Iterator[Page]:
         page.on("pageerror", lambda error: watch.complaints.append(str(error)))
         page.on("dialog", lambda dialog: watch.complaints.append(f"dialog {dialog.message}"))
         yield page
-        host = urlsplit(page.url).netloc
-        assert watch.requests
-        assert {urlsplit(url).netloc for url in watch.requests if not url.startswith("data:")} == {host}
-        assert watch.complaints == []
         assert page.evaluate("window.ran") is None
+        watch.check(page.url)
 
 
 def predict(page: Page, method: str = "predict") -> None:
@@ -257,11 +90,8 @@ def predict(page: Page, method: str = "predict") -> None:
     expect(page.locator("#prediction-result h3")).to_have_text(method)
 
 
-def field_named(page: Page, name: str):
+def field_named(page: Page, name: str) -> Locator:
     return page.locator(f"#predict-form [name={json.dumps(name)}]")
-
-
-# Tests -------------------------------------------------------------------------------------
 
 
 def test_the_console_lists_the_models(page, server):
@@ -347,7 +177,7 @@ def test_every_control_has_a_label(page, server):
 def test_the_snippets_work_as_they_are_pasted(page, server, models):
     page.goto(f"{server}/#/flowers")
     page.click("#language-python")
-    page.click("text=Copy")
+    page.click("[aria-label=\"Copy the Python snippet\"]")
     python = page.evaluate("navigator.clipboard.readText()")
     printed = subprocess.run(
         [sys.executable, "-c", python], capture_output=True, text=True, check=True

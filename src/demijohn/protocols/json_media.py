@@ -35,7 +35,9 @@ def parse(body: bytes, settings: Settings) -> Any:
         BodyTooLarge: it holds more than ``max_elements`` values.
     """
     if body.count(b",") >= settings.max_elements and _count_values(body) > settings.max_elements:
-        raise BodyTooLarge(f"A JSON body may hold {settings.max_elements} values; send fewer, or a binary form")
+        raise BodyTooLarge(
+            f"A JSON body may hold {settings.max_elements} values; send fewer, or a binary form"
+        )
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -95,7 +97,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def dump(document: Any) -> bytes:
     """Write a document; numpy arrays and scalars are allowed anywhere in it."""
-    return orjson.dumps(document, default=_default, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(
+        document, default=_default, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    )
 
 
 def writable(array: Array) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import cast
 
 from demijohn.errors import LoadError, UntrustedArtifact
 
@@ -42,10 +42,10 @@ def framework_of(model: object) -> str:
     """
     if isinstance(model, type):
         raise LoadError(f"{model.__name__} is a class; give a fitted instance of it")
+    roots = [base.__module__.partition(".")[0] for base in type(model).__mro__]
     others = {entry.name for entry in entry_points(group="demijohn.runtimes")}
-    for base in type(model).__mro__:
-        root = base.__module__.partition(".")[0]
-        if root in RUNTIMES or root in others:
+    for root in roots:
+        if root in others or root in RUNTIMES:
             return root
     if any(callable(getattr(model, method, None)) for method in _ESTIMATOR_METHODS):
         return "sklearn"

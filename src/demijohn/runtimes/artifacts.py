@@ -29,7 +29,9 @@ CODE_FORMATS = frozenset({"joblib", "pickle"})  #: Loading one runs the code tha
 
 _PROTOCOLS = range(2, 6)  #: Pickle protocols that begin with the opcode PROTO.
 _LZ4 = b"\x04\x22\x4d\x18"
-_COMPRESSED: tuple[tuple[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...]
+_COMPRESSED: tuple[
+    tuple[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...
+]
 _COMPRESSED = (
     (b"\x78", zlib.decompressobj),
     (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
@@ -71,22 +73,26 @@ def _read(path: Path) -> bytes:
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for somebody to write.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise LoadError(f"{path} is no regular file; name one model file")
-            content = file.read()
-    except IsADirectoryError as error:
-        raise LoadError(f"{path} is a folder; name one model file in it") from error
-    except OSError as error:
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise LoadError(f"{path} is a folder; name one model file in it")
+            if not stat.S_ISREG(mode):
+                raise LoadError(f"{path} is no regular file; name a model file")
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise LoadError(f"{path}: {_reason(error)}") from error
     if not content:
         raise LoadError(f"{path} is empty")
     return content
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     reasons = {errno.ENOENT: "there is no such file", errno.EACCES: "the file may not be read by this user"}
-    return reasons.get(error.errno or 0, error.strerror or str(error))
+    return reasons.get(getattr(error, "errno", 0), getattr(error, "strerror", None) or str(error))
 
 
 def _format_of(content: bytes, path: Path) -> str:

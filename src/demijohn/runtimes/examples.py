@@ -47,7 +47,7 @@ class Example:
             return [
                 {name: row[name] for name in names if name in row}
                 if isinstance(row, Mapping)
-                else dict(zip(names, row, strict=True))
+                else dict(zip(names, row if isinstance(row, list) else [row], strict=True))
                 for row in self.rows
             ]
         if signature.layout == "vector":
@@ -125,10 +125,13 @@ def read_example(example: Any) -> Example | None:
 def _rows_of(example: Any) -> list[Any]:
     if hasattr(example, "columns") and hasattr(example, "dtypes"):
         first = example.head(MAX_EXAMPLE_ROWS)
-        columns = {str(label): [_cell(v) for v in first.iloc[:, i].tolist()] for i, label in enumerate(first.columns)}
+        columns = {
+            str(label): [as_json_value(v) for v in first.iloc[:, i].tolist()]
+            for i, label in enumerate(first.columns)
+        }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if isinstance(example, Mapping):
-        return [{str(name): _cell(value) for name, value in example.items()}]
+        return [{str(name): as_json_value(value) for name, value in example.items()}]
     if hasattr(example, "toarray"):
         example = example[:MAX_EXAMPLE_ROWS].toarray()
     if hasattr(example, "iloc"):
@@ -140,23 +143,12 @@ def _rows_of(example: Any) -> list[Any]:
 
 def _row(row: Any) -> Any:
     if isinstance(row, Mapping):
-        return {str(name): _cell(value) for name, value in row.items()}
+        return {str(name): as_json_value(value) for name, value in row.items()}
     if isinstance(row, (list, tuple)):
         return [_row(value) for value in row]
     if isinstance(row, np.ndarray):
         return [_row(value) for value in row]
-    return _cell(row)
-
-
-def _cell(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        text = value.isoformat()
-        return None if text == "NaT" else text
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(value)
-    if type(value).__name__ == "NAType":  # pandas.NA compares to nothing, so it cannot be asked
-        return None
-    return as_json_value(value)
+    return as_json_value(row)
 
 
 def _only(row: Any) -> Any:

@@ -77,12 +77,14 @@ def _with_dtype(values: Array, dtype: Any) -> Any:
         known = dtype.categories.tolist()
         cells = values.tolist()
         # pandas would make an unknown category missing in silence; the model is to meet it.
-        unknown = [cell for cell in dict.fromkeys(cells) if cell == cell and cell is not None and cell not in known]
+        unknown = [
+            cell for cell in dict.fromkeys(cells) if cell == cell and cell is not None and cell not in known
+        ]
         if unknown:
             dtype = pd.CategoricalDtype([*known, *unknown], ordered=dtype.ordered)
         return pd.Series(cells, dtype=dtype)
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return pd.Series(values).dt.tz_localize("UTC").astype(dtype)
+        return pd.DatetimeIndex(values).tz_localize("UTC").astype(dtype)
     if values.dtype.kind == "O":
         return pd.Series(values.tolist(), dtype=dtype)
     return pd.Series(values).astype(dtype)

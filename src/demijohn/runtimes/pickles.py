@@ -16,7 +16,13 @@ from demijohn.errors import DemijohnError, LoadError, MissingExtra
 
 from .base import Artifact
 
-EXTRAS = {"sklearn": "sklearn", "joblib": "sklearn", "pandas": "sklearn", "scipy": "sklearn", "skops": "sklearn"}
+EXTRAS = {
+    "sklearn": "sklearn",
+    "joblib": "sklearn",
+    "pandas": "sklearn",
+    "scipy": "sklearn",
+    "skops": "sklearn",
+}
 
 
 def load_pickle(artifact: Artifact, content: bytes) -> Any:
@@ -45,7 +51,9 @@ def load_pickle(artifact: Artifact, content: bytes) -> Any:
 def missing_extra(module: str, needed_by: object) -> MissingExtra:
     """Return the error that says which extra brings a framework."""
     extra = EXTRAS[module]
-    return MissingExtra(f'{needed_by} needs {module}, which is not installed: pip install "demijohn[{extra}]"')
+    return MissingExtra(
+        f'{needed_by} needs {module}, which is not installed: pip install "demijohn[{extra}]"'
+    )
 
 
 def _joblib_load(file: io.BytesIO) -> Any:

@@ -10,6 +10,7 @@ Rules of this room:
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -23,9 +24,11 @@ from demijohn.signature import Signature, TensorSpec, as_json_value, output_spec
 from .base import Joining
 from .examples import Example, read_example
 from .frames import FrameBuilder, natural
+from .object_graph import estimators_in
+from .outputs import name_outputs
 from .pickles import missing_extra
 from .sklearn_methods import classes_of, methods_of, parameters_of
-from .sklearn_outputs import name_outputs
+from .sklearn_parts import is_a
 from .sklearn_signature import Reading, read_estimator
 
 logger = logging.getLogger("demijohn")
@@ -41,25 +44,41 @@ def wrap(
         ConfigurationError: the example does not fit it.
     """
     if batch:
-        raise ConfigurationError("batch=True is for functions; Demijohn finds out itself what an estimator allows")
-    _check_fitted(model)
+        raise ConfigurationError(
+            "batch=True is for functions; Demijohn finds out itself what an estimator allows"
+        )
+    _check_model(model)
     return SklearnRuntime(model, read_example(example), concurrency or 1)
 
 
-def _check_fitted(model: Any) -> None:
+def _check_model(model: Any) -> None:
     name = type(model).__name__
     if hasattr(model, "fit") and (hasattr(model, "get_params") or hasattr(model, "__sklearn_is_fitted__")):
-        try:
-            from sklearn.exceptions import NotFittedError
-            from sklearn.utils.validation import check_is_fitted
-        except ModuleNotFoundError as error:
-            raise missing_extra("sklearn", name) from error
-        try:
-            check_is_fitted(model)
-        except NotFittedError as error:
-            raise LoadError(f"This {name} is not fitted; fit it before it is saved or added") from error
+        _check_fitted(model, name)
     if not methods_of(model):
         raise LoadError(f"{name} has no prediction method (predict, transform, ...), so it cannot be served")
+    for part in estimators_in(model):
+        if is_a(part, "_VectorizerMixin") and part.input != "content":
+            raise LoadError(
+                f"{type(part).__name__}(input={part.input!r}) reads files that a request would name;"
+                ' only input="content" is served'
+            )
+
+
+def _check_fitted(model: Any, name: str) -> None:
+    try:
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+    except ModuleNotFoundError as error:
+        raise missing_extra("sklearn", name) from error
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        # Estimators from elsewhere may keep what they learnt under names without the underscore at
+        # the end, by which scikit-learn knows a fitted one.
+        is_foreign = not type(model).__module__.startswith("sklearn.")
+        if not (is_foreign and vars(model).keys() - model.get_params(deep=False).keys()):
+            raise LoadError(f"This {name} is not fitted; fit it before it is saved or added") from error
 
 
 class SklearnRuntime:
@@ -67,7 +86,7 @@ class SklearnRuntime:
 
     framework = "scikit-learn"
     joining: Joining = "prove"
-    refusals = (ValueError, TypeError)
+    refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
     is_callable_unasked = True
 
     def __init__(self, estimator: Any, example: Example | None, concurrency: int) -> None:
@@ -82,7 +101,9 @@ class SklearnRuntime:
         reading = read_estimator(estimator)
         self.signature = reading.signature if example is None else example.complete(reading.signature)
         self._frames = _frame_builder(reading, self.signature, example)
-        self._example = _example_rows(reading, self.signature) if example is None else example.rows_for(self.signature)
+        self._example = (
+            _example_rows(reading, self.signature) if example is None else example.rows_for(self.signature)
+        )
         self.signature = self.signature.with_outputs(self._probe())
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
@@ -114,6 +135,8 @@ class SklearnRuntime:
             # The client names columns, from the example; the model was fitted on an array.
             return _stack([tensors[spec.name] for spec in self.signature.inputs])
         (rows,) = tensors.values()
+        if rows.dtype.kind == "O" and rows.ndim > 1:
+            return natural(rows.ravel()).reshape(rows.shape)
         # Some compiled code of estimators takes only arrays that it may write to.
         return np.require(rows, requirements=["C", "W"])
 
@@ -122,7 +145,8 @@ class SklearnRuntime:
             return nullcontext()
         from joblib import parallel_config
 
-        return parallel_config(backend="sequential")
+        in_turn: AbstractContextManager[Any] = parallel_config(backend="sequential")
+        return in_turn
 
     def _probe(self) -> dict[str, tuple[TensorSpec, ...]]:
         """Call each method once on the example, to know what it returns.
@@ -130,18 +154,26 @@ class SklearnRuntime:
         This runs in the parent, before workers are forked: one thread, since GNU's OpenMP waits for
         ever in a child of a process that has started its pool.
         """
-        from threadpoolctl import threadpool_limits
-
-        outputs = {}
         tensors = self.signature.validate(_as_inputs(self.signature, self._example[:1]))
-        with threadpool_limits(1):
+        outputs = {}
+        with _one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a made-up row may well be an unknown category
             for method in self.methods:
                 try:
                     outputs[method] = output_specs(self.run(method, tensors, {}))
-                except Exception as error:
-                    # A made-up row need not suit the model; what it returns is then not known.
+                except Exception as error:  # noqa: BLE001
+                    # The model is foreign code, and a made-up row need not suit it.
                     logger.debug("%s on an example row: %s: %s", method, type(error).__name__, error)
         return outputs
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:  # it comes with scikit-learn; without, no model of its kind is here
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
 
 
 def _version() -> str | None:
@@ -154,15 +186,7 @@ def _version() -> str | None:
 
 def _asks_for_processes(estimator: Any) -> bool:
     """Say whether the estimator, or one inside it, has ``n_jobs`` set."""
-    if not hasattr(estimator, "get_params"):
-        return False
-    try:
-        parameters = estimator.get_params(deep=True)
-    except (AttributeError, TypeError, ValueError, RuntimeError):  # an estimator not made as scikit-learn asks
-        parameters = vars(estimator)
-    return any(
-        name.rpartition("__")[2] == "n_jobs" and value not in (None, 1) for name, value in parameters.items()
-    )
+    return any(getattr(part, "n_jobs", None) not in {None, 1} for part in estimators_in(estimator))
 
 
 def _frame_builder(reading: Reading, signature: Signature, example: Example | None) -> FrameBuilder | None:
@@ -171,9 +195,13 @@ def _frame_builder(reading: Reading, signature: Signature, example: Example | No
     if signature.layout != "table" or not (reading.is_frame or knows_nothing):
         return None
     labels = None if example is None or reading.is_frame else example.labels
-    missing = dict(zip((spec.name for spec in signature.inputs), (c.missing for c in reading.columns), strict=False))
+    missing = dict(
+        zip((spec.name for spec in signature.inputs), (c.missing for c in reading.columns), strict=False)
+    )
     try:
-        return FrameBuilder(signature.inputs, labels=labels, dtypes=example.dtypes if example else {}, missing=missing)
+        return FrameBuilder(
+            signature.inputs, labels=labels, dtypes=example.dtypes if example else {}, missing=missing
+        )
     except ModuleNotFoundError as error:
         raise missing_extra("pandas", "A model that was fitted on a DataFrame") from error
 
@@ -188,11 +216,11 @@ def _stack(columns: Sequence[Array]) -> Array:
 def _example_rows(reading: Reading, signature: Signature) -> list[Any]:
     """Make one row of what the fitted estimator has kept; zeros where it kept nothing."""
     if signature.layout == "vector":
-        return ["a text"]
-    cells = [_cell_of(spec.dtype, column.value) for spec, column in _pairs(reading, signature)]
+        return [reading.text]
+    pairs = _pairs(reading, signature)
     if signature.layout == "matrix":
-        return [cells or [0.0]]
-    return [dict(zip((spec.name for spec in signature.inputs), cells, strict=True))]
+        return [[_cell_of(spec.dtype, column.value) for spec, column in pairs] or [0.0]]
+    return [{spec.name: _cell_of(spec.dtype, column.value) for spec, column in pairs if not spec.is_optional}]
 
 
 def _pairs(reading: Reading, signature: Signature) -> list[tuple[TensorSpec, Any]]:
@@ -207,7 +235,7 @@ def _cell_of(dtype: str, value: Any) -> Any:
     return int(value) if np.dtype(dtype if dtype != "str" else object).kind in "iu" else as_json_value(value)
 
 
-_DEFAULT_CELLS = {"float64": 0.0, "str": "a text", "bool": False, "object": None}
+_DEFAULT_CELLS = {"float64": 0.0, "str": "a text", "bool": False, "object": 0.0}
 
 
 def _as_inputs(signature: Signature, rows: Sequence[Any]) -> Records | Rows:
@@ -216,7 +244,9 @@ def _as_inputs(signature: Signature, rows: Sequence[Any]) -> Records | Rows:
 
 def _label_columns(classes: list[Any] | None, outputs: tuple[TensorSpec, ...] | None) -> bool:
     """Say whether labels stand for the columns (one-vs-one decision functions have a column per pair)."""
-    if classes is None or outputs is None or len(outputs) != 1 or isinstance(classes[0], list):
-        return classes is not None
+    if not classes or outputs is None:
+        return bool(classes)
+    if isinstance(classes[0], list):
+        return len(classes) == len(outputs) and len(outputs[0].shape) > 1
     shape = outputs[0].shape
-    return len(classes) == (2 if len(shape) == 1 else shape[1])
+    return len(outputs) == 1 and len(classes) == (2 if len(shape) == 1 else shape[1])

@@ -41,9 +41,15 @@ def _takes_rows(method: Any) -> bool:
     if not callable(method):
         return False
     arguments = _arguments(method)
-    if not arguments or arguments[0].name in {"y", "Y"} or arguments[0].kind is inspect.Parameter.KEYWORD_ONLY:
+    if (
+        not arguments
+        or arguments[0].name in {"y", "Y"}
+        or arguments[0].kind is inspect.Parameter.KEYWORD_ONLY
+    ):
         return False
-    return all(argument.default is not inspect.Parameter.empty or _is_open(argument) for argument in arguments[1:])
+    return all(
+        argument.default is not inspect.Parameter.empty or _is_open(argument) for argument in arguments[1:]
+    )
 
 
 def _arguments(method: Any) -> list[inspect.Parameter]:

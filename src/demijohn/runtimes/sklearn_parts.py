@@ -58,6 +58,14 @@ def allows_missing(estimator: Any) -> bool | None:
     return None if tags is None else bool(tags.allow_nan)
 
 
+def takes_numbers(estimator: Any) -> bool:
+    """Say whether an estimator can be taken to look at numbers.
+
+    A transformer from elsewhere may be made for texts or dates; who predicts, looks at numbers.
+    """
+    return type(estimator).__module__.startswith("sklearn.") or hasattr(estimator, "predict")
+
+
 def needs_positive(estimator: Any) -> bool:
     """Say whether an estimator takes positive numbers only."""
     tags = _input_tags(estimator)

@@ -19,7 +19,8 @@ import numpy as np
 
 from demijohn.signature import Layout, Signature, TensorSpec
 
-from .sklearn_parts import allows_missing, inner_of, is_a, needs_positive, typical_values
+from .object_graph import estimators_in
+from .sklearn_parts import allows_missing, inner_of, is_a, needs_positive, takes_numbers, typical_values
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Reading:
     signature: Signature
     columns: Sequence[Column] = field(default_factory=tuple)
     is_frame: bool = False  #: It was fitted on a DataFrame.
+    text: str = "a text"  #: A plausible text, for a model of texts.
 
 
 def read_estimator(estimator: Any) -> Reading:
@@ -61,7 +63,7 @@ def read_estimator(estimator: Any) -> Reading:
         vectorizer, else a matrix; ``(-1, -1)`` where it does not know its number of columns.
     """
     if takes_text(estimator):
-        return Reading(Signature("vector", (TensorSpec("inputs", "str"),)))
+        return Reading(Signature("vector", (TensorSpec("inputs", "str"),)), text=_text_of(estimator))
     names = getattr(estimator, "feature_names_in_", None)
     n_columns = len(names) if names is not None else getattr(estimator, "n_features_in_", None)
     if n_columns is None:
@@ -84,6 +86,13 @@ def takes_text(estimator: Any) -> bool:
     if is_a(estimator, "FeatureUnion"):
         return any(takes_text(part) for _, part in estimator.transformer_list)
     return any(takes_text(inner) for inner in inner_of(estimator))
+
+
+def _text_of(estimator: Any) -> str:
+    """Return some words that the vectorizer knows."""
+    vocabularies = [getattr(part, "vocabulary_", None) for part in estimators_in(estimator)]
+    words = next((sorted(vocabulary) for vocabulary in vocabularies if vocabulary), ["a", "text"])
+    return " ".join(str(word) for word in words[:: max(1, len(words) // 4)][:4])
 
 
 def _spec(name: str, column: Column) -> TensorSpec:
@@ -137,7 +146,7 @@ def _follow_plain(estimator: Any, flows: list[Flow]) -> list[Flow]:
         if flow.may_miss and missing_allowed is False:
             flow.source.is_nullable = False
         if flow.is_raw and flow.source.dtype is None:
-            flow.source.dtype = "float64"
+            flow.source.dtype = "float64" if takes_numbers(estimator) else "object"
     _note_values(flows, typical_values(estimator, len(flows)), is_positive=needs_positive(estimator))
     keeps_columns = is_a(estimator, "OneToOneFeatureMixin")
     if not keeps_columns:
@@ -220,7 +229,7 @@ def _is_kept(imputer: Any, statistic: Any) -> bool:
 
 def _follow_encoder(encoder: Any, flows: list[Flow]) -> list[Flow]:
     _use(flows)
-    refuses_unknown = encoder.handle_unknown == "error"
+    refuses_unknown = getattr(encoder, "handle_unknown", "ignore") == "error"  # TargetEncoder never does
     outputs = []
     for flow, categories in zip(flows, encoder.categories_, strict=False):
         known, has_missing = _split_missing(categories)
@@ -242,7 +251,10 @@ def _follow_encoder(encoder: Any, flows: list[Flow]) -> list[Flow]:
 
 def _stays(encoder: Any) -> bool:
     """Say whether an ordinal encoder keeps a missing value missing."""
-    return any(value is not None and value != value for value in (encoder.encoded_missing_value, encoder.unknown_value))
+    return any(
+        value is not None and value != value
+        for value in (encoder.encoded_missing_value, encoder.unknown_value)
+    )
 
 
 def _split_missing(categories: Any) -> tuple[list[Any], bool]:
@@ -279,7 +291,7 @@ def _follow_histogram_boosting(estimator: Any, flows: list[Flow]) -> list[Flow]:
     _use(flows)
     preprocessor = getattr(estimator, "_preprocessor", None)  # holds the known categories
     if preprocessor is not None:
-        for (name, part, _) in preprocessor.transformers_:
+        for name, part, _ in preprocessor.transformers_:
             chosen = [flows[index] for index in preprocessor._transformer_to_input_indices.get(name, ())]
             if name == "encoder" and chosen:
                 _follow_encoder(part, chosen)

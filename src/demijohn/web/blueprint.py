@@ -112,7 +112,7 @@ def _page(asset: console.Asset) -> Response:
 def _asset(path: str) -> Response:
     asset = console.ASSETS.get(path)
     if asset is None:
-        raise RouteNotFound()
+        raise RouteNotFound
     headers = {**console.HEADERS, "Cache-Control": "max-age=3600"}
     return Response(asset.body, headers=headers, content_type=asset.content_type)
 
@@ -120,4 +120,4 @@ def _asset(path: str) -> Response:
 def _no_route(**path: Any) -> Response:
     """Never runs: the guard has raised by then."""
     del path
-    raise RouteNotFound()
+    raise RouteNotFound

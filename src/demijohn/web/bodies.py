@@ -115,4 +115,4 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
 
 def _is_zlib(body: bytes) -> bool:
     """RFC 1950: method 8 in the low bits, and the first two bytes a multiple of 31."""
-    return len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0  # noqa: PLR2004
+    return len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0

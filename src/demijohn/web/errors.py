@@ -31,5 +31,5 @@ def answer_http_exception(error: HTTPException) -> Response:
 
 def answer_unexpected(error: Exception) -> Response:
     """Write a 500 that tells a client nothing about this machine; the log has the traceback."""
-    logger.exception("request %s failed", g.get("demijohn_request_id", ""), exc_info=error)
+    logger.error("request %s failed", g.get("demijohn_request_id", ""), exc_info=error)
     return answer_error(DemijohnError())

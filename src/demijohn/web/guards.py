@@ -67,7 +67,11 @@ def _check_host(shared: Services) -> None:
     if match is None:
         raise HostRefused("The Host header is missing, doubled or malformed")
     name = match["name"].strip("[]").lower()
-    if name in LOOPBACK_NAMES or name in shared.settings.allowed_hosts or host in shared.settings.allowed_hosts:
+    if (
+        name in LOOPBACK_NAMES
+        or name in shared.settings.allowed_hosts
+        or host in shared.settings.allowed_hosts
+    ):
         return
     bound = shared.bound_host or request.environ.get("SERVER_NAME", "")
     if shared.settings.allowed_hosts or is_loopback(bound):
@@ -136,7 +140,7 @@ def _preflight() -> Response:
 
 def finish(response: Response) -> Response:
     """Add the headers that every answer of ours bears; the blueprint's ``after_request``."""
-    from demijohn import __version__  # noqa: PLC0415  - the package is whole by now
+    from demijohn import __version__
 
     response.headers["X-Demijohn-Version"] = __version__
     response.headers["X-Request-Id"] = g.demijohn_request_id

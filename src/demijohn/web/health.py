@@ -18,7 +18,9 @@ def readyz() -> Response:
     shared = services()
     reasons = dict(shared.failures)
     reasons |= {
-        f"{p.name}/{p.version}": f"the model is {p.state}" for p in shared.pool.predictors() if p.state != "ready"
+        f"{p.name}/{p.version}": f"the model is {p.state}"
+        for p in shared.pool.predictors()
+        if p.state != "ready"
     }
     if shared.lifecycle.is_draining:
         reasons["server"] = "the server is shutting down"

@@ -47,7 +47,9 @@ def show_model(name: str) -> Response:
             "framework_version": latest.runtime.framework_version,
             "methods": list(latest.runtime.methods),
             "classes": next(filter(None, map(latest.runtime.classes, latest.runtime.methods)), None),
-            "parameters": {method: list(latest.runtime.parameters(method)) for method in latest.runtime.methods},
+            "parameters": {
+                method: list(latest.runtime.parameters(method)) for method in latest.runtime.methods
+            },
             "signature": latest.signature.as_json(),
             "example": {"instances": list(latest.runtime.example_rows())},
             "plan": latest.plan(),

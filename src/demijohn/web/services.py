@@ -29,6 +29,7 @@ class Services:
     lifecycle: Lifecycle
     bound_host: str | None = None  #: The address ``serve`` listens on; None under another server.
     failures: dict[str, str] = field(default_factory=dict)  #: Models that should serve and cannot.
+    openapi: tuple[object, bytes] | None = None  #: The last document, behind what it was made of.
     _digests: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Turning what an estimator returned into named arrays whose axis 0 is the row.
+"""Turning what a model returned into named arrays whose axis 0 is the row.
 
 Rules of this room:
 1. Values and dtypes stay what they are; only the container changes (sparse to dense, frame to
@@ -26,6 +26,10 @@ def name_outputs(
     """Name what a method returned.
 
     Args:
+        method: The estimator's method.
+        result: An array, a sparse matrix, a DataFrame, a tuple, or a list with a matrix per output.
+        n_rows: Rows that the method got.
+        parameters: Its other arguments; they decide how many results it has.
         width: Columns of ``transform``'s result, where the estimator knows.
 
     Raises:
@@ -33,7 +37,7 @@ def name_outputs(
     """
     if isinstance(result, tuple):
         parts = dict(zip(_names(method, len(result), parameters), result, strict=True))
-    elif hasattr(result, "columns") and hasattr(result, "to_numpy"):
+    elif _is_frame(result):
         return {name: _per_row(column, n_rows) for name, column in _frame_columns(result)}
     elif isinstance(result, list) and _is_per_output(result):
         parts = {f"output_{index}": part for index, part in enumerate(result)}
@@ -42,6 +46,10 @@ def name_outputs(
     else:
         parts = {method: result}
     return {name: _per_row(_dense(part), n_rows, width) for name, part in parts.items()}
+
+
+def _is_frame(result: Any) -> bool:
+    return hasattr(result, "columns") and hasattr(result, "to_numpy")
 
 
 def _names(method: str, n_parts: int, parameters: Mapping[str, Any]) -> Sequence[str]:
@@ -102,3 +110,59 @@ def _per_row(array: Array, n_rows: int, width: int | None = None) -> Array:
         return array.reshape(1, -1) if array.ndim else array.reshape(1)
     received = len(array) if array.ndim else "no"
     raise ModelError(f"The model returned {received} rows for {n_rows}")
+
+
+# Functions --------------------------------------------------------------------------------
+
+
+def name_results(method: str, result: Any, n_rows: int) -> Tensors:
+    """Name what a function of all rows returned; a dict, tuple or DataFrame of columns is several.
+
+    Raises:
+        ModelError: it does not have one entry per row.
+    """
+    if isinstance(result, Mapping):
+        parts = {str(name): _dense(part) for name, part in result.items()}
+    elif isinstance(result, tuple) and result and all(np.ndim(part) for part in result):
+        parts = {f"output_{index}": _dense(part) for index, part in enumerate(result)}
+    elif _is_frame(result):
+        parts = dict(_frame_columns(result))
+    else:
+        parts = {method: _dense(result)}
+    for name, part in parts.items():
+        if not part.ndim or len(part) != n_rows:
+            received = len(part) if part.ndim else "no"
+            raise ModelError(f"The model returned {received} rows in {name!r} for {n_rows}")
+    return parts
+
+
+def gather_rows(method: str, results: Sequence[Any]) -> Tensors:
+    """Join what a function returned row by row; dicts of the same keys become named outputs."""
+    first = results[0]
+    if isinstance(first, Mapping) and first:
+        keys = list(first)
+        if all(isinstance(result, Mapping) and result.keys() == first.keys() for result in results):
+            return {str(key): _column([result[key] for result in results]) for key in keys}
+    return {method: _column(results)}
+
+
+def _column(values: Sequence[Any]) -> Array:
+    """Make an array of values without changing any: a mix of types stays a mix."""
+    kinds = set(map(type, values))
+    if len(kinds) == 1:
+        (kind,) = kinds
+        if kind in {bool, int, float} or issubclass(kind, np.generic):
+            return np.array(values)
+        if kind is np.ndarray and len({(value.shape, value.dtype) for value in values}) == 1:
+            return np.stack(values)
+        if issubclass(kind, (list, tuple)) and _is_table(values):
+            return np.array(values)
+    array = np.empty(len(values), dtype=object)
+    array[:] = [list(value) if isinstance(value, tuple) else value for value in values]
+    return array
+
+
+def _is_table(values: Sequence[Sequence[Any]]) -> bool:
+    """Say whether lists are of one length and of one kind of number."""
+    kinds = {type(cell) for value in values for cell in value}
+    return len({len(value) for value in values}) == 1 and len(kinds) == 1 and kinds <= {bool, int, float}

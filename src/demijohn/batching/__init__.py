@@ -1,0 +1,23 @@
+"""Natural batching: what arrives while the model is busy goes together in its next call.
+
+Rules of this room:
+1. There is no timer: a model that is idle runs a request at once, on the model's own thread, so
+   that the waiting request can be answered 504 at its deadline while the run goes on.
+2. The oldest waiting request decides the layout of the next call. Others of that layout join it, in
+   their order, up to ``max_batch_size`` rows. A layout is the method and the names, dtypes and row
+   shapes of the tensors; a request with parameters, one as large as a batch, one without rows and
+   one of a method that nobody vouched for run alone and whole.
+3. What cannot be joined after all costs nobody their answer: where a joined call raises or returns
+   another number of rows, its members run alone, and a bad row fails alone.
+4. An empty queue takes any request. Else one is refused (503) that would make it too long in rows
+   or in expected seconds. What expires before it is started is refused too, and never computed.
+5. Who is answered gets arrays of its own: a cut of the joined answer is copied, since a view would
+   keep everybody's rows alive, and within reach (``.base``), for as long as one caller keeps its own.
+6. Threads start on first use, are daemons, outlive whatever the model raises, and hold the batcher
+   only while they work. A fork copies no threads and may copy a held lock: a child starts anew.
+"""
+
+from .batcher import Batcher
+from .observer import BatchObserver
+
+__all__ = ["BatchObserver", "Batcher"]

@@ -1,0 +1,393 @@
+"""The threads of one model, and the way in and out of its queue.
+
+Rules of this room:
+1. ``_lock`` guards the queue, the workers and the paces. The model, the observer's ``call_finished``
+   and the lifecycle are called without it.
+2. The books of a call are kept before its answers leave: who has an answer finds it counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from demijohn.errors import DeadlineExceeded, Draining, ModelError, QueueFull
+from demijohn.lifecycle import Lifecycle
+from demijohn.messages import Tensors
+
+from .observer import BatchObserver, Silence
+from .pace import Paces
+from .queue import Expired, Queue, Request
+
+logger = logging.getLogger("demijohn")
+
+Run = Callable[[str, Tensors, Mapping[str, Any]], Tensors]
+
+_LONGEST_RETRY_S = 30
+
+
+class _Worker:
+    """One thread of a model."""
+
+    __slots__ = ("batch", "batcher", "calls_left", "rows_left", "since", "thread", "wake")
+
+    def __init__(self, name: str) -> None:
+        self.batcher: Batcher | None = None  #: Set while it works, and only then.
+        self.batch: list[Request] = []
+        self.since = 0.0  #: When what it does was begun.
+        self.calls_left = 0
+        self.rows_left = 0
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.thread = threading.Thread(target=self.loop, name=name, daemon=True)
+
+    def loop(self) -> None:
+        """Work when woken with a batcher; end when woken without."""
+        while True:
+            self.wake.acquire()
+            if self.batcher is None:
+                return
+            self.batcher._work(self)
+
+    def begins(self, batch: list[Request], now: float) -> None:
+        """Note what is being done."""
+        self.batch = batch
+        self.note(1, sum([request.n_rows for request in batch]), now)
+
+    def note(self, calls_left: int, rows_left: int, now: float) -> None:
+        """Note how much of it is left from now on."""
+        self.calls_left, self.rows_left, self.since = calls_left, rows_left, now
+
+    def remaining_s(self, paces: Paces, now: float) -> float:
+        """Return how long it should take from now on.
+
+        What is overdue is expected to take as long again as it is overdue: behind a model that
+        hangs, or was never timed, no queue grows while we believe that it ends any moment.
+        """
+        if not self.batch:
+            return 0.0
+        expected_s = paces.expect(self.batch[0].method, self.calls_left, self.rows_left)
+        return abs(expected_s - (now - self.since))
+
+
+class Batcher:
+    """The queue of one model version, and the threads that run it.
+
+    Args:
+        run: Called as ``run(method, tensors, parameters)`` on a thread of the batcher; returns as
+            many rows as ``tensors`` has. It must not write to the tensors.
+        name: Of the model, for errors, logs and thread names.
+        max_batch_size: Most rows that are joined into one call.
+        max_queue_rows: Most rows that wait; a request counts as at most ``max_batch_size``.
+        max_queue_s: Longest that a new request may be expected to wait, in seconds.
+        lifecycle: Hears of every call, so that a supervisor can see one that hangs.
+        concurrency: How many calls may run at a time.
+        observer: Hears of calls, refusals and the queue's length.
+        clock: Tells the time on which deadlines are given, in seconds.
+        rng: Spreads Retry-After.
+    """
+
+    def __init__(  # noqa: PLR0913 - plain facts, each given by name
+        self,
+        run: Run,
+        *,
+        name: str,
+        max_batch_size: int,
+        max_queue_rows: int,
+        max_queue_s: float,
+        lifecycle: Lifecycle,
+        concurrency: int = 1,
+        observer: BatchObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._run = run
+        self._name = name
+        self._limits = (max_batch_size, max_queue_rows, max_queue_s)
+        self._lifecycle = lifecycle
+        self._concurrency = concurrency
+        self._observer: BatchObserver = observer or Silence()
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._paces = Paces()
+        self._joining: frozenset[str] = frozenset()
+        self._is_closed = False
+        self._idle: list[_Worker] = []
+        self._start_anew()
+        _batchers.add(self)
+        weakref.finalize(self, _dismiss, self._idle).atexit = False
+
+    def _start_anew(self) -> None:
+        """Begin without threads and without a queue: at first, and in a child after a fork."""
+        self._lock = threading.Lock()
+        self._queue = Queue(*self._limits)
+        self._workers: list[_Worker] = []
+        self._idle.clear()
+
+    # What others call ---------------------------------------------------------------------
+
+    @property
+    def queue_rows(self) -> int:
+        """Rows that wait, each request counted as at most ``max_batch_size``."""
+        return self._queue.rows
+
+    def allow_joining(self, method: str) -> None:
+        """Vouch that a call of this method treats its rows one by one."""
+        self._joining |= {method}
+
+    def submit(
+        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
+    ) -> Tensors:
+        """Run a request, alone or joined with others; blocks the calling thread until then.
+
+        Args:
+            method: Passed on to ``run``.
+            tensors: At least one; all of one number of rows. Not to be written to before the
+                deadline, even if an error came earlier: the run may still read them.
+            parameters: Passed on to ``run``; with any, the request runs alone.
+            deadline: On the batcher's clock.
+
+        Returns:
+            The outputs for these rows.
+
+        Raises:
+            QueueFull: too much waits, or the deadline passed before the request was started.
+            Draining: the batcher is closed.
+            DeadlineExceeded: the request was started and did not finish in time; the run goes on.
+            ModelError: the model returned another number of rows, or tried to end the process.
+            Exception: whatever ``run`` raised, without the frames of the model's thread.
+        """
+        request = Request(method, tensors, parameters, deadline)
+        now = self._clock()
+        if now >= deadline:
+            raise self._expired()
+        with self._lock:
+            why = self._take_in(request, now)
+        if why is not None:
+            raise self._refused(why)
+        # A wait longer than TIMEOUT_MAX would raise OverflowError.
+        if not request.done.acquire(timeout=min(deadline - now, threading.TIMEOUT_MAX)):
+            self._give_up(request)
+        if isinstance(request.error, Expired):
+            raise self._expired()
+        return request.answer()
+
+    def close(self) -> None:
+        """Refuse new requests; those that wait are finished, then the threads end. Returns at once."""
+        with self._lock:
+            self._is_closed = True
+            _dismiss(self._idle)
+
+    # The caller's thread ------------------------------------------------------------------
+
+    def _take_in(self, request: Request, now: float) -> str | None:
+        """Start a request or let it wait; under the lock. Returns why it is refused, if it is."""
+        if self._is_closed:
+            return "draining"
+        if self._idle:
+            self._wake(self._idle.pop(), request, now)
+        elif self._count_workers() < self._concurrency:
+            self._wake(self._hire(), request, now)
+        else:
+            why = self._queue.why_refused(request, self._expected_wait_s(now))
+            if why is not None:
+                return why
+            request.layout = request.find_layout() if self._may_join(request) else None
+            self._queue.put(request)
+            self._observer.queue_changed(self._queue.rows)
+        return None
+
+    def _may_join(self, request: Request) -> bool:
+        is_small = 0 < request.n_rows < self._queue.max_batch_size
+        return is_small and not request.parameters and request.method in self._joining
+
+    def _wake(self, worker: _Worker, request: Request, now: float) -> None:
+        worker.begins([request], now)
+        worker.batcher = self
+        worker.wake.release()
+
+    def _count_workers(self) -> int:
+        # The model cannot end a thread, but an error of our own could: nobody waits for the dead.
+        self._workers = [worker for worker in self._workers if worker.thread.is_alive()]
+        return len(self._workers)
+
+    def _hire(self) -> _Worker:
+        worker = _Worker(f"demijohn {self._name}")
+        worker.thread.start()
+        self._workers.append(worker)
+        return worker
+
+    def _expected_wait_s(self, now: float) -> float:
+        """Return how long what runs and what waits should take from now on; under the lock."""
+        running_s = sum([worker.remaining_s(self._paces, now) for worker in self._workers])
+        return (running_s + self._queue.expect(self._paces)) / self._concurrency
+
+    def _give_up(self, request: Request) -> None:
+        """Settle a request whose deadline passes now, unless it was answered this very moment."""
+        with self._lock:
+            if request in self._queue:
+                self._queue.remove(request)
+                self._observer.queue_changed(self._queue.rows)
+                request.error = Expired()
+                return
+        if not request.done.acquire(blocking=False):
+            request.is_abandoned = True
+            raise _late()
+
+    def _expired(self) -> QueueFull:
+        self._observer.request_refused("expired")
+        return QueueFull(
+            f"The deadline passed before model {self._name!r} was free; try again",
+            headers=self._retry_after(),
+        )
+
+    def _refused(self, why: str) -> QueueFull | Draining:
+        self._observer.request_refused(why)
+        headers = self._retry_after()
+        if why == "draining":
+            return Draining(f"Model {self._name!r} takes no more requests; try again", headers=headers)
+        if why == "rows":
+            rows = f"{self._queue.rows} rows of at most {self._queue.max_queue_rows}"
+            return QueueFull(f"The queue of model {self._name!r} holds {rows}; try again", headers=headers)
+        longest = f"{self._queue.max_queue_s:g} s"
+        return QueueFull(
+            f"A request for model {self._name!r} would wait longer than {longest}; try again", headers=headers
+        )
+
+    def _retry_after(self) -> dict[str, str]:
+        """Return when the queue should be done with, spread so that not all come back at once."""
+        with self._lock:
+            soonest_s = min(1 + self._expected_wait_s(self._clock()), _LONGEST_RETRY_S / 3)
+            return {"Retry-After": str(round(self._rng.uniform(soonest_s, 3 * soonest_s)))}
+
+    # The model's thread -------------------------------------------------------------------
+
+    def _work(self, worker: _Worker) -> None:
+        """Run a worker's batch, then whatever waits by then."""
+        while worker.batch:
+            if len(worker.batch) == 1:
+                self._answer_alone(worker, worker.batch[0])
+            elif not self._answer_joined(worker, worker.batch):
+                self._answer_one_by_one(worker)
+            with self._lock:
+                self._go_on(worker)
+
+    def _go_on(self, worker: _Worker) -> None:
+        """Give a worker its next batch, or rest; under the lock."""
+        now, waited = self._clock(), self._queue.rows
+        worker.begins(self._queue.take(now), now)
+        if self._queue.rows != waited:
+            self._observer.queue_changed(self._queue.rows)
+        if worker.batch:
+            return
+        worker.batcher = None
+        if self._is_closed or worker not in self._workers:  # not ours: a model that forked came back here
+            worker.wake.release()  # it finds itself without a batcher, and ends
+        else:
+            self._idle.append(worker)
+
+    def _answer_alone(self, worker: _Worker, request: Request) -> None:
+        outcome = self._call(worker, [request])
+        if isinstance(outcome, Exception):
+            request.error = outcome
+        else:
+            request.outputs = outcome
+        request.done.release()
+
+    def _answer_joined(self, worker: _Worker, batch: Sequence[Request]) -> bool:
+        """Answer all in one call; say whether that went well."""
+        outcome = self._call(worker, batch)
+        if isinstance(outcome, Exception):
+            return False
+        start = 0
+        for request in batch:
+            request.outputs = outcome
+            request.cut = slice(start, start + request.n_rows)
+            start += request.n_rows
+            request.done.release()
+        return True
+
+    def _answer_one_by_one(self, worker: _Worker) -> None:
+        """Run the members of a call that failed, each alone."""
+        rows_left = worker.rows_left
+        for index, request in enumerate(worker.batch):
+            now = self._clock()
+            worker.note(len(worker.batch) - index, rows_left, now)
+            rows_left -= request.n_rows
+            if request.deadline > now and not request.is_abandoned:
+                self._answer_alone(worker, request)
+            else:
+                request.error = _late()
+                request.done.release()
+
+    def _call(self, worker: _Worker, batch: Sequence[Request]) -> Tensors | Exception:
+        """Call the model once, and keep the books; returns what the model raised."""
+        method, n_rows = batch[0].method, sum([request.n_rows for request in batch])
+        ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
+        outcome: Tensors | Exception
+        try:
+            outcome = self._run(method, _join(batch), batch[0].parameters)
+            _check_rows(outcome, n_rows)
+        except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
+            outcome = self._as_ours(method, error)
+        finally:
+            self._lifecycle.call_ends(ticket)
+        duration_s = self._clock() - worker.since
+        with self._lock:
+            self._paces.record(method, n_rows, duration_s)
+        self._observer.call_finished(method, n_rows, len(batch), duration_s)
+        return outcome
+
+    def _as_ours(self, method: str, error: BaseException) -> Exception:
+        """Make what the model raised fit to be raised in a caller's thread.
+
+        Its traceback stays behind: the frames hold the rows of the call, and an exception that a
+        model keeps and raises again would grow with each caller. Causes keep theirs.
+        """
+        if isinstance(error, Exception):
+            return error.with_traceback(None)
+        logger.error("model %s tried to end the process in %s", self._name, method, exc_info=error)
+        ours = ModelError(f"The model failed with {type(error).__name__}")
+        ours.__cause__ = error.with_traceback(None)
+        return ours
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded("The prediction was started and did not finish before the deadline")
+
+
+def _join(batch: Sequence[Request]) -> Tensors:
+    if len(batch) == 1:
+        return batch[0].tensors
+    return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
+
+
+def _check_rows(outputs: Tensors, n_rows: int) -> None:
+    for name, values in outputs.items():
+        if values.shape[:1] != (n_rows,):
+            raise ModelError(f"The model returned {name!r} of shape {values.shape} for {n_rows} rows")
+
+
+def _dismiss(idle: list[_Worker]) -> None:
+    """End the threads that have nothing to do."""
+    while idle:
+        idle.pop().wake.release()
+
+
+_batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()
+
+
+def _start_all_anew() -> None:
+    for batcher in list(_batchers):
+        batcher._start_anew()
+
+
+os.register_at_fork(after_in_child=_start_all_anew)

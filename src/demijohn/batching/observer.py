@@ -1,0 +1,31 @@
+"""What a batcher tells about itself.
+
+Rule of this room: an observer is quick, raises nothing and never calls the batcher.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class BatchObserver(Protocol):
+    """Hears what a batcher does."""
+
+    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+        """One call of the model ended, whether it answered or raised."""
+
+    def queue_changed(self, n_rows: int) -> None:
+        """So many rows wait now; told in order, under the queue's lock."""
+
+    def request_refused(self, reason: str) -> None:
+        """A request got 503: "rows", "wait", "expired" or "draining"."""
+
+
+class Silence:
+    """The observer of a batcher that nobody watches."""
+
+    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None: ...
+
+    def queue_changed(self, n_rows: int) -> None: ...
+
+    def request_refused(self, reason: str) -> None: ...

@@ -1,0 +1,169 @@
+"""Who waits for a model, and who goes next.
+
+Rules of this room:
+1. No thread, no clock, no lock: whoever owns a ``Queue`` brings the time, and takes turns.
+2. First in, first out, but for those that join the oldest. Nobody overtakes one of their own layout,
+   so a request is served after at most as many calls as there were requests before it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from demijohn.errors import ModelError
+from demijohn.messages import Tensors, count_rows
+
+from .pace import Paces
+
+Layout = tuple[Any, ...]
+
+
+class Expired(Exception):
+    """Marks a request that was never started; its caller's thread turns it into a 503."""
+
+
+class Request:
+    """One caller's rows, and what became of them."""
+
+    __slots__ = (
+        "cut", "deadline", "done", "error", "is_abandoned", "layout", "method", "n_rows", "outputs",
+        "parameters", "tensors",
+    )  # fmt: skip
+
+    def __init__(self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float) -> None:
+        self.method = method
+        self.tensors = tensors
+        self.parameters = parameters
+        self.deadline = deadline
+        self.n_rows = count_rows(tensors)
+        self.layout: Layout | None = None  #: What those it is joined with share; None runs alone.
+        self.is_abandoned = False  #: Its caller has been answered 504.
+        self.outputs: Tensors = {}
+        self.cut: slice | None = None  #: Our rows of ``outputs``, where they are shared.
+        self.error: Exception | None = None
+        # A bare lock is the cheapest thing that a thread can wait for, up to a limit, in Python.
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def find_layout(self) -> Layout:
+        """Return what a request must share with this one to be joined with it."""
+        return (
+            self.method,
+            *[(name, values.dtype, values.shape[1:]) for name, values in self.tensors.items()],
+        )
+
+    def answer(self) -> Tensors:
+        """Return what was computed, or raise what was raised, in the caller's own thread."""
+        if self.error is not None:
+            raise self._let_go_of_error()
+        if self.cut is None:
+            return self.outputs
+        return {name: values[self.cut].copy() for name, values in self.outputs.items()}
+
+    def _let_go_of_error(self) -> Exception:
+        # An error that we held would form a cycle with the frames that it is about to pass through.
+        error, self.error = self.error, None
+        return error or ModelError()
+
+
+class _Waiting:
+    """How much of one method waits."""
+
+    __slots__ = ("calls_alone", "rows_alone", "rows_joined")
+
+    def __init__(self) -> None:
+        self.calls_alone = 0
+        self.rows_alone = 0
+        self.rows_joined = 0
+
+
+class Queue:
+    """The requests that wait for one model.
+
+    Args:
+        max_batch_size: Most rows that are joined into one call.
+        max_queue_rows: Most rows that wait.
+        max_queue_s: Longest that a new request may be expected to wait, in seconds.
+    """
+
+    def __init__(self, max_batch_size: int, max_queue_rows: int, max_queue_s: float) -> None:
+        self.max_batch_size = max_batch_size
+        self.max_queue_rows = max_queue_rows
+        self.max_queue_s = max_queue_s
+        self.rows = 0  #: Rows that wait, a request counted as at most ``max_batch_size``.
+        self._requests: OrderedDict[Request, None] = OrderedDict()
+        self._waiting: dict[str, _Waiting] = {}
+
+    def __contains__(self, request: Request) -> bool:
+        """Say whether a request waits."""
+        return request in self._requests
+
+    def why_refused(self, request: Request, expected_wait_s: float) -> str | None:
+        """Return which bound one more request would break: "rows", "wait" or none."""
+        if not self._requests:
+            return None
+        if self.rows + self._weight(request) > self.max_queue_rows:
+            return "rows"
+        return "wait" if expected_wait_s > self.max_queue_s else None
+
+    def _weight(self, request: Request) -> int:
+        # A request without rows counts as one, or any number of them could wait.
+        return max(1, min(request.n_rows, self.max_batch_size))
+
+    def put(self, request: Request) -> None:
+        """Let a request wait, behind all others."""
+        self._requests[request] = None
+        self._count(request, 1)
+
+    def remove(self, request: Request) -> None:
+        """Let a request that waits go."""
+        del self._requests[request]
+        self._count(request, -1)
+
+    def _count(self, request: Request, sign: int) -> None:
+        self.rows += sign * self._weight(request)
+        waiting = self._waiting.get(request.method)
+        if waiting is None:
+            waiting = self._waiting[request.method] = _Waiting()
+        if request.layout is None:
+            waiting.calls_alone += sign
+            waiting.rows_alone += sign * request.n_rows
+        else:
+            waiting.rows_joined += sign * request.n_rows
+
+    def expect(self, paces: Paces) -> float:
+        """Return the seconds that one thread should need for all that waits."""
+        total_s = 0.0
+        for method, waiting in self._waiting.items():
+            n_calls = waiting.calls_alone + math.ceil(waiting.rows_joined / self.max_batch_size)
+            total_s += paces.expect(method, n_calls, waiting.rows_alone + waiting.rows_joined)
+        return total_s
+
+    def take(self, now: float) -> list[Request]:
+        """Take out what runs next: the oldest request and those that join it.
+
+        Those that are found past their deadline are taken out too, and answered ``Expired``.
+        """
+        batch: list[Request] = []
+        expired: list[Request] = []
+        n_rows = 0
+        for request in self._requests:
+            if request.deadline <= now:
+                expired.append(request)
+            elif not batch or request.layout == batch[0].layout:
+                n_rows += request.n_rows
+                if n_rows > self.max_batch_size and batch:
+                    break
+                batch.append(request)
+                if request.layout is None or n_rows >= self.max_batch_size:
+                    break
+        for request in expired + batch:
+            self.remove(request)
+        for request in expired:
+            request.error = Expired()
+            request.done.release()
+        return batch

@@ -1,0 +1,218 @@
+"""``Metrics``: what one app counts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import threading
+import weakref
+from bisect import bisect_left
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from demijohn.lifecycle import Lifecycle
+
+from .families import (
+    BATCH_REQUESTS,
+    BATCH_ROWS,
+    BUILD_INFO,
+    DURATION,
+    INFERENCE,
+    MODEL_INFO,
+    NONFINITE,
+    QUEUE_ROWS,
+    REFUSALS,
+    REQUESTS,
+    RESTARTS,
+    ROWS,
+    WORKERS,
+    Family,
+    Labels,
+)  # fmt: skip
+from .ledger import Ledger
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+Positions = tuple[int, ...]
+
+
+class Metrics:
+    """What one app counts, in this process; shown with what the server's other processes counted.
+
+    Several apps of one process count apart. Those that are made in the same order in each process
+    of a server belong together.
+
+    Args:
+        lifecycle: Knows how many workers were replaced.
+        folder: Where the processes of a server count; None takes PROMETHEUS_MULTIPROC_DIR, without
+            which this process counts alone.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, folder: str | os.PathLike[str] | None = None) -> None:
+        folder = folder or os.environ.get(FOLDER_VARIABLE)
+        self._lifecycle = lifecycle
+        self._folder = Path(folder) if folder else None
+        self._number = next(_numbers)
+        self._models: set[tuple[str, str]] = set()
+        self._described: dict[Labels, list[float]] = {}
+        self._start_anew()
+        _all_metrics.add(self)
+
+    def _start_anew(self) -> None:
+        """Begin without a ledger: at first, and in a child after a fork, which is a process of its own."""
+        self._lock = threading.Lock()
+        self._ledger: Ledger | None = None
+        self._requests: dict[tuple[str, str, str, int], Positions] = {}
+        self._calls: dict[tuple[str, str, str], Positions] = {}
+        self._singles: dict[tuple[str, ...], int] = {}
+
+    # What is counted ----------------------------------------------------------------------
+
+    def observer(self, model: str, version: str) -> ModelObserver:
+        """Register a model's name and version as labels; returns who counts for its batcher."""
+        self._models.add((model, version))
+        observer = ModelObserver(self, model, version)
+        observer.queue_changed(0)
+        return observer
+
+    def describe_model(self, model: str, version: str, framework: str, framework_version: str) -> None:
+        """Show what a model is."""
+        self._described[model, version, framework, framework_version] = [1.0]
+
+    def observe_request(
+        self, model: str, version: str, method: str, status: int, duration_s: float, n_rows: int
+    ) -> None:
+        """Count a request for a prediction.
+
+        Args:
+            model: With ``version``, registered; any other is counted under "".
+            version: Of the model.
+            method: One of the model's, else "".
+            status: Of the answer.
+            duration_s: From entering our callable to the answer, in seconds.
+            n_rows: That were answered; 0 where there was an error.
+        """
+        key = (model, version, method, status)
+        positions = self._requests.get(key) or self._place_request(key)
+        with self._lock:
+            values = self._values
+            values[positions[0]] += 1.0
+            values[positions[1]] += duration_s
+            values[positions[1] + 1 + bisect_left(DURATION.bounds, duration_s)] += 1.0
+            values[positions[2]] += n_rows
+
+    def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
+        """Count numbers that are NaN or infinite, in an answer of a registered model."""
+        self._count(NONFINITE, (model, version, method), n_numbers)
+
+    # What is shown ------------------------------------------------------------------------
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the text for ``GET /metrics`` and its content type: all processes added up."""
+        from .exposition import CONTENT_TYPE, add_up, write
+
+        with self._lock:
+            ledger = self._open()
+            ours = ledger.read()
+        readings = [ours, *ledger.read_siblings()]
+        families = add_up(readings)
+        build = (version_of("demijohn"), platform.python_version())
+        families[RESTARTS.name] = {(): [self._lifecycle.restarts()]}
+        families[WORKERS.name] = {(): [sum(reading.is_alive for reading in readings)]}
+        families[MODEL_INFO.name] = self._described
+        families[BUILD_INFO.name] = {build: [1.0]}
+        return write(families), CONTENT_TYPE
+
+    # Places -------------------------------------------------------------------------------
+
+    def _open(self) -> Ledger:
+        """Return the ledger, opened when it is first needed: a process that only forks has none."""
+        if self._ledger is None:
+            self._ledger = Ledger(self._folder, self._number)
+            self._values = self._ledger.values
+        return self._ledger
+
+    def _place(self, family: Family, labels: Labels) -> int:
+        with self._lock:
+            return self._open().place(family, labels)
+
+    def _place_request(self, key: tuple[str, str, str, int]) -> Positions:
+        model, version, method, status = key
+        named = (model, version, method) if (model, version) in self._models else ("", "", "")
+        positions = (
+            self._place(REQUESTS, (*named, str(status))),
+            self._place(DURATION, named),
+            self._place(ROWS, named),
+        )
+        if named[0] == model:  # a name that is not ours is not kept either: a client could fill memory
+            self._requests[key] = positions
+        return positions
+
+    def _count(self, family: Family, labels: Labels, amount: float) -> None:
+        position = self._single(family, labels)
+        with self._lock:
+            self._values[position] += amount
+
+    def _single(self, family: Family, labels: Labels) -> int:
+        key = (family.name, *labels)
+        position = self._singles.get(key)
+        if position is None:
+            position = self._singles[key] = self._place(family, labels)
+        return position
+
+    def _set(self, family: Family, labels: Labels, value: float) -> None:
+        position = self._single(family, labels)
+        self._values[position] = value
+
+    def _count_call(
+        self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float
+    ) -> None:
+        positions = self._calls.get(labels)
+        if positions is None:
+            families = (BATCH_ROWS, BATCH_REQUESTS, INFERENCE)
+            positions = self._calls[labels] = tuple(self._place(family, labels) for family in families)
+        rows, requests, inference = positions
+        with self._lock:
+            values = self._values
+            values[rows] += n_rows
+            values[rows + 1 + bisect_left(BATCH_ROWS.bounds, n_rows)] += 1.0
+            values[requests] += n_requests
+            values[requests + 1 + bisect_left(BATCH_REQUESTS.bounds, n_requests)] += 1.0
+            values[inference] += duration_s
+            values[inference + 1 + bisect_left(INFERENCE.bounds, duration_s)] += 1.0
+
+
+class ModelObserver:
+    """Counts what the batcher of one model version does."""
+
+    __slots__ = ("_metrics", "_model", "_version")
+
+    def __init__(self, metrics: Metrics, model: str, version: str) -> None:
+        self._metrics = metrics
+        self._model = model
+        self._version = version
+
+    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+        """Count a call of the model."""
+        self._metrics._count_call((self._model, self._version, method), n_rows, n_requests, duration_s)
+
+    def queue_changed(self, n_rows: int) -> None:
+        """Note how many rows wait; the caller sees to the order."""
+        self._metrics._set(QUEUE_ROWS, (self._model, self._version), float(n_rows))
+
+    def request_refused(self, reason: str) -> None:
+        """Count a request that the queue refused."""
+        self._metrics._count(REFUSALS, (self._model, self._version, reason), 1.0)
+
+
+_numbers = itertools.count()
+_all_metrics: weakref.WeakSet[Metrics] = weakref.WeakSet()
+
+
+def _start_all_anew() -> None:
+    for metrics in list(_all_metrics):
+        metrics._start_anew()
+
+
+os.register_at_fork(after_in_child=_start_all_anew)

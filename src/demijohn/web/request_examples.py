@@ -1,0 +1,74 @@
+"""Request bodies that a model accepts, ready to be sent: its example rows in every form.
+
+Rules of this room:
+1. Each example is a real request; a form that cannot hold the rows is left out.
+2. One form shows all example rows, the others two, so that a document of many models stays small.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from demijohn.predictor import Predictor
+
+_FEW = 2
+
+
+def json_examples(predictor: Predictor) -> dict[str, Any]:
+    """Return a JSON body by the name of its form; none where no example row is known."""
+    rows = list(predictor.runtime.example_rows())
+    if not rows:
+        return {}
+    few = rows[:_FEW]
+    columns = predictor.signature.columns
+    if columns is None:
+        split = [row if isinstance(row, list) else [row] for row in few]
+        return {
+            "instances": {"instances": rows},
+            "rows": few,
+            "inputs": {"inputs": few},
+            "dataframe_split": {"dataframe_split": {"data": split}},
+        }
+    cells = [[row.get(name) for name in columns] for row in few]
+    by_column = {name: [row.get(name) for row in few] for name in columns}
+    return {
+        "instances": {"instances": rows},
+        "rows": cells,
+        "records": few,
+        "inputs": {"inputs": by_column},
+        "dataframe_split": {"dataframe_split": {"columns": list(columns), "data": cells}},
+        "dataframe_records": {"dataframe_records": few},
+    }
+
+
+def csv_example(predictor: Predictor) -> str | None:
+    """Return a CSV body, header first; None where no example row can be written as CSV."""
+    rows = [_cells(row, predictor.signature.columns) for row in predictor.runtime.example_rows()]
+    rows = [row for row in rows if all(map(_is_writable, row))][:_FEW]
+    if not rows:
+        return None
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(predictor.signature.columns or [f"x{index}" for index in range(len(rows[0]))])
+    writer.writerows([_written(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _cells(row: Any, columns: Sequence[str] | None) -> list[Any]:
+    if isinstance(row, Mapping):
+        return [row.get(name) for name in columns or row]
+    return row if isinstance(row, list) else [row]
+
+
+def _is_writable(value: Any) -> bool:
+    """Say whether a CSV cell can hold it: an empty text would be read as a missing value."""
+    return value != "" and not isinstance(value, (list, Mapping))
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

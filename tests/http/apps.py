@@ -1,0 +1,55 @@
+"""An app of somebody's, with the extension in it; served as ``tests.http.apps:app``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flask import Flask, jsonify, request
+
+from demijohn import BadInput, Demijohn
+from tests.http import folder
+
+app = Flask(__name__)
+models = Demijohn(app)
+models.add("plane", folder.fit_plane(), default=True)
+models.add("table", folder.fit_table())
+models.add("double", folder.fit_double(9.0), version="9")
+models.add("double", folder.fit_double(10.0), version="10")
+models.alias("double", "champion", "9")
+
+
+@models.model("shout")
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@models.model("whole")
+def whole(count: int, is_big: bool = False) -> int:
+    return -count if is_big else count
+
+
+@models.model("picky")
+def picky(x: float) -> float:
+    if x < 0:
+        raise BadInput("x must not be negative")
+    if x > 100:
+        raise RuntimeError("/etc/secret is broken")
+    return x
+
+
+@models.model("crooked", batch=True)
+def crooked(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Lose a row."""
+    return rows[1:, 0]
+
+
+@app.post("/price")
+def price() -> Any:
+    """Use a model from a view of one's own, as in every tutorial."""
+    return jsonify(price=models["plane"].predict(request.json).tolist())
+
+
+@app.get("/models")
+def own_models() -> Any:
+    return jsonify(mine=True)

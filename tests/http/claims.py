@@ -1,0 +1,45 @@
+"""What every answer of ours must be, whatever was asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import urllib3
+
+from tests.servers import Server, until
+
+FIELDS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
+#: Traceback, a path of this machine, a module's file, a memory segment, a process id.
+LEAKS = re.compile(
+    rb'Traceback|File "|site-packages|\.py\b|/tmp/|/proc/|/dev/shm|/usr/|/home/|/root/|/work/|/etc/|\bpid\b|0x[0-9a-f]{6,}',
+    re.IGNORECASE,
+)
+
+
+def check_problem(answer: urllib3.BaseHTTPResponse, status: int, code: str) -> dict[str, Any]:
+    """Raise unless the answer is this problem, whole and without secrets; returns it, parsed."""
+    assert (answer.status, answer.data and json.loads(answer.data).get("code")) == (status, code), answer.data
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = json.loads(answer.data)
+    assert problem.keys() == FIELDS
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:demijohn:problem:{code}"
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert all(error.keys() == {"row", "column", "expected", "received"} for error in problem["errors"])
+    assert len(problem["errors"]) <= 20
+    check_no_leak(answer.data)
+    return problem
+
+
+def check_no_leak(body: bytes) -> None:
+    """Raise if an answer tells of this machine."""
+    found = LEAKS.search(body)
+    assert found is None, body
+
+
+def check_alive(server: Server, workers: set[int]) -> None:
+    """Raise unless the same processes serve, and are ready."""
+    assert server.workers == workers
+    until(lambda: server.get("/readyz", connection="close").status == 200, within_s=1.0)

@@ -1,0 +1,32 @@
+"""The servers that the tests of this folder share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http import folder
+from tests.servers import Server, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """``demijohn serve folder``, two workers; its log names every request that reached it."""
+    path = tmp_path_factory.mktemp("models")
+    folder.save(path)
+    os.environ.pop("FLASK_DEBUG", None)
+    with serving([path], "--workers", "2", "--access-log", *folder.OPTIONS, DEMIJOHN_BODY_TIMEOUT_S="3") as server:
+        server.await_workers(2)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[Server]:
+    """``demijohn serve tests.http.apps:app``, two workers: our routes are under /ml."""
+    with serving(["tests.http.apps:app"], "--workers", "2", cwd=ROOT) as server:
+        yield server
