@@ -25,7 +25,8 @@ def main() -> None:
         save_missing(model_file, example_file)
     serve = Path(sys.executable).with_name("demijohn")
     models = [f"{name}={model_file(name)}" for name in NAMES]
-    os.execv(serve, [str(serve), "serve", *models, *sys.argv[1:]])  # noqa: S606  there is no shell
+    examples = [f"--example={name}={example_file(name)}" for name in NAMES]
+    os.execv(serve, [str(serve), "serve", *models, *examples, *sys.argv[1:]])  # noqa: S606  there is no shell
 
 
 def model_file(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ from sklearn.experimental import enable_halving_search_cv, enable_iterative_impu
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils import all_estimators, get_tags
+from threadpoolctl import threadpool_limits
 
 N_ROWS, N_COLUMNS = 60, 12
 
@@ -67,6 +69,7 @@ _SMALL = {"n_estimators": 8, "max_iter": 50, "n_init": 1, "random_state": 0, "n_
 _ONE_COLUMN = {"IsotonicRegression"}
 
 
+@functools.cache
 def fitted_estimators() -> dict[str, tuple[Any, np.ndarray[Any, Any]]]:
     """Fit all that take a matrix of numbers.
 
@@ -77,7 +80,8 @@ def fitted_estimators() -> dict[str, tuple[Any, np.ndarray[Any, Any]]]:
     matrix = np.abs(random.normal(2.0, 1.0, (N_ROWS, N_COLUMNS))).round(3)
     labels = (matrix[:, 0] + matrix[:, 1] > 4).astype(int) + (matrix[:, 2] > 2.5)
     fitted = {}
-    with warnings.catch_warnings():
+    # One thread: on a busy machine, OpenMP's threads wait for each other longer than they work.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         for name, kind in all_estimators():
             if not _takes_a_matrix(name, kind):

@@ -37,7 +37,7 @@ class Application:
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
-        self._headers: list[tuple[str, str]] = []
+        self._busy = 0
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         word = environ["PATH_INFO"].strip("/") or "hello"
@@ -63,7 +63,13 @@ class Application:
     def state(self, environ: Environ) -> str:
         life = self._lifecycle
         return json.dumps(
-            {"draining": life.is_draining, "restarts": life.restarts(), "worker": life.worker_id, "pid": os.getpid()}
+            {
+                "draining": life.is_draining,
+                "restarts": life.restarts(),
+                "worker": life.worker_id,
+                "pid": os.getpid(),
+                "busy": self._busy,
+            }
         )
 
     def environ(self, environ: Environ) -> str:
@@ -83,7 +89,9 @@ class Application:
 
     def wait(self, environ: Environ) -> str:
         """Take so many seconds, as a model that waits."""
+        self._busy += 1
         time.sleep(float(environ["QUERY_STRING"]))
+        self._busy -= 1
         return "waited"
 
     def hang(self, environ: Environ) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ import pytest
 from demijohn.config import Settings
 from demijohn.errors import ConfigurationError
 from demijohn.server import ServerOptions, serve
-from tests.misbehaving import Answer, Server, ask, in_background, load, running, started, until
+from tests.misbehaving import PATIENCE_S, Server, ask, in_background, load, running, started, until
 
 
 @pytest.fixture(scope="module")
@@ -138,29 +139,17 @@ def test_a_slow_body_is_given_up_and_its_thread_is_free_again() -> None:
                 one.close()
 
 
-def test_slow_bodies_make_room_for_the_next() -> None:
+def test_the_slowest_body_makes_room_for_the_next() -> None:
     with running(body_timeout_s=30, threads=4) as server:
-        slow = [server.raw(post(b"a", 2)) for _ in range(2)]  # half of the threads
-        answers = [answer_soon(server) for _ in range(2)]
-        assert [answer.status for answer in answers] == [200, 200]
-        assert sorted(status_of(one) for one in slow) == [408, 408]
-        for one in slow:
-            one.close()
-
-
-def answer_soon(server: Server) -> Answer:
-    """Retry what is refused until it is not, as a client should."""
-
-    def attempt() -> Answer | None:
-        answer = server.request("/body", b"abc")
-        if answer.status == 503:
-            assert json.loads(answer.body)["code"] == "too_many_slow_bodies"
-            assert answer.headers["retry-after"] == "1"
-            return None
-        return answer
-
-    found: Answer = until(attempt)
-    return found
+        first, second = (server.raw(post(b"a", 2)) for _ in range(2))  # half of the threads
+        refused = until(lambda: (answer := server.request("/body", b"abc")).status == 503 and answer)
+        assert json.loads(refused.body)["code"] == "too_many_slow_bodies"
+        assert refused.headers["retry-after"] == "1"
+        until(lambda: server.request("/body", b"abc").body == b"3")
+        ended, _, _ = select.select([first, second], [], [], PATIENCE_S)
+        assert [status_of(one) for one in ended] == [408]
+        first.close()
+        second.close()
 
 
 def test_a_body_that_breaks_off_frees_its_thread() -> None:
@@ -282,7 +271,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_kept_alive_connections() ->
     with running(workers=1) as server, server.connected() as kept_alive:
         assert "connection" not in ask(kept_alive, "/hello").headers
         slow = in_background(lambda: server.request("/wait?1.5"))
-        until(lambda: psutil.Process(min(server.workers())).num_threads() > 5)
+        until(lambda: server.state()["busy"])
         server.send(signal.SIGTERM)
         assert until(lambda: server.state()["draining"])
         answer = ask(kept_alive, "/hello")

@@ -4,32 +4,46 @@ Rules of this room:
 1. Rows are run in pieces only by a method that was proved to treat rows one by one; any other gets
    the whole file in one call.
 2. Nothing is written unless every row was predicted, and then all at once.
+3. A CSV file is read piece by piece, since its cells as text take ten times what they take as numbers.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import numpy as np
 
 from . import runtimes
 from .config import Settings
-from .errors import LoadError, MethodNotFound
-from .examples import content_type_of, read_example, read_file
+from .errors import (
+    DecodeError,
+    LoadError,
+    MethodNotFound,
+    Problem,
+    RequestError,
+    SignatureMismatch,
+)
+from .examples import is_number, media_type_of, read_example, why_unreadable
 from .lifecycle import Lifecycle
-from .messages import InferenceResponse, Tensors, count_rows
+from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows
 from .predictor import Predictor
-from .protocols import native
+from .protocols import csv_media, native
+from .signature import Signature
 from .targets import stem
 
-PIECE_ROWS = 4096
+PIECE_ROWS = 16_384
+STANDARD_INPUT = Path("-")
 _FOREVER_S = 10 * 365 * 86_400.0  # a file may take as long as it takes
+_FORMS = {"csv": native.CSV, "json": native.JSON}
 
 
 def predict_file(
@@ -39,6 +53,7 @@ def predict_file(
     method: str,
     output: Path | None,
     form: str | None,
+    no_header: bool,
     example: Path | None,
     strict_versions: bool,
 ) -> None:
@@ -46,10 +61,11 @@ def predict_file(
 
     Args:
         model: A model file.
-        rows: CSV with a header, or JSON in any body form; "-" reads standard input.
+        rows: CSV, or JSON in any body form; "-" reads standard input.
         method: One of the model's methods.
         output: Where the predictions go; None for standard output.
         form: "csv" or "json"; None for the form of ``rows``.
+        no_header: The CSV's first row is data.
         example: Rows that complete the signature.
         strict_versions: Refuse a model that another version of its framework saved.
 
@@ -63,47 +79,174 @@ def predict_file(
     predictor = Predictor(stem(model), "1", runtime, settings, Lifecycle())
     if method not in runtime.methods:
         raise MethodNotFound(f"{model} has no method {method!r}; it has: {', '.join(runtime.methods)}")
-    content = sys.stdin.buffer.read() if str(rows) == "-" else read_file(rows)
-    media_type = _sniff(content) if str(rows) == "-" else content_type_of(rows)
-    unlimited = Settings(max_elements=max(len(content), 1), max_body_bytes=max(len(content), 1))
-    request = native.decode(content, media_type, unlimited)
-    tensors = runtime.signature.validate(request.inputs)
-    response = _predict(predictor, method, tensors)
-    answer = native.encode(
-        response, request, {"csv": native.CSV, "json": native.JSON, None: media_type}[form]
-    )
+    with _opened(rows) as file:
+        media_type = media_type_of(rows, file.peek(64)[:64])
+        try:
+            if media_type == native.CSV:
+                response = _predict_csv(predictor, method, file, has_header=not no_header)
+            else:
+                response = _predict_json(predictor, method, file.read())
+        except RequestError as error:
+            source = "standard input" if rows == STANDARD_INPUT else rows
+            raise type(error)(f"{source}: {error.detail}", errors=error.errors) from error
+    answer = native.encode(response, InferenceRequest(Rows([])), _FORMS.get(form or "", media_type))
     _write(answer.body, output)
 
 
-def _sniff(content: bytes) -> str:
-    return native.JSON if content.lstrip()[:1] in (b"[", b"{") else native.CSV
+def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
+    if path == STANDARD_INPUT:
+        return nullcontext(cast(io.BufferedReader, sys.stdin.buffer))
+    try:
+        file = path.open("rb")
+        file.peek(1)
+    except (OSError, ValueError) as error:
+        raise why_unreadable(path, error) from error
+    return file
 
 
-def _predict(predictor: Predictor, method: str, tensors: Tensors) -> InferenceResponse:
+# JSON -----------------------------------------------------------------------------------------
+
+
+def _predict_json(predictor: Predictor, method: str, content: bytes) -> InferenceResponse:
+    size = max(len(content), 1)
+    request = native.decode(content, native.JSON, Settings(max_elements=size, max_body_bytes=size))
+    if request.parameters:
+        return predictor.predict(method, request, _deadline())
+    tensors = predictor.signature.validate(request.inputs)
     n_rows = count_rows(tensors)
-    deadline = time.monotonic() + _FOREVER_S
-    if n_rows > PIECE_ROWS:
+    starts = range(0, n_rows, PIECE_ROWS)
+    pieces = ({name: array[i : i + PIECE_ROWS] for name, array in tensors.items()} for i in starts)
+    with _bar(n_rows) as bar:
+        return _predict(predictor, method, (_counted(piece, bar) for piece in pieces))
+
+
+def _deadline() -> float:
+    return time.monotonic() + _FOREVER_S
+
+
+# CSV ------------------------------------------------------------------------------------------
+
+
+def _predict_csv(
+    predictor: Predictor, method: str, file: io.BufferedReader, *, has_header: bool
+) -> InferenceResponse:
+    with _bar(_size(file)) as bar:
+        watched = _Watched(file, bar)
+        text = io.TextIOWrapper(io.BufferedReader(watched, 1 << 16), encoding="utf-8-sig", newline="")
+        try:
+            rows = csv_media.read_rows(text)
+            header = _header(rows) if has_header else None
+            return _predict(predictor, method, _csv_pieces(predictor.signature, header, rows))
+        except UnicodeDecodeError as error:
+            raise DecodeError("The file is not UTF-8") from error
+        finally:
+            text.detach()
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
+    header = next(rows, None)
+    if header is None:
+        raise DecodeError("The file is empty")
+    # pandas numbers the columns of a table that has no names; any other numbers are a row of data.
+    if all(map(is_number, header)) and header != [str(index) for index in range(len(header))]:
+        raise DecodeError("The first row is all numbers; say --no-header if it is data")
+    return header
+
+
+def _csv_pieces(
+    signature: Signature, header: list[str] | None, rows: Iterator[list[str]]
+) -> Iterator[Tensors]:
+    """Yield checked pieces of the file; at least one.
+
+    Raises:
+        SignatureMismatch: a row does not fit; rows are counted from 0 from the file's start.
+    """
+    start = 0
+    while (piece := list(islice(rows, PIECE_ROWS))) or not start:
+        try:
+            yield signature.validate(Rows(piece, columns=header, is_text=True))
+        except SignatureMismatch as error:
+            raise _moved(error, start) from error
+        start += len(piece)
+
+
+def _moved(error: SignatureMismatch, start: int) -> SignatureMismatch:
+    """Return an error of a piece with the rows counted from the start of the file."""
+    detail, problems = error.detail, []
+    for problem in error.errors:
+        row = None if problem.row is None else problem.row + start
+        problems.append(Problem(row, problem.column, problem.expected, problem.received))
+        detail = detail.replace(str(problem), str(problems[-1]))
+    return SignatureMismatch(detail, errors=problems)
+
+
+# The model ------------------------------------------------------------------------------------
+
+
+def _predict(predictor: Predictor, method: str, pieces: Iterator[Tensors]) -> InferenceResponse:
+    """Run all pieces, together where the method does not treat rows one by one."""
+    beginning = list(islice(pieces, 2))
+    if len(beginning) > 1:
         predictor.prove()
-    if n_rows <= PIECE_ROWS or method in predictor.not_joined:
-        return predictor.answer(method, tensors, {}, deadline)
-    answers = []
-    with click.progressbar(
-        length=n_rows, label="rows", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        for piece in _pieces(tensors, n_rows):
-            answers.append(predictor.answer(method, piece, {}, deadline))
-            bar.update(count_rows(piece))
-    names = answers[0].outputs
-    outputs = {name: np.concatenate([answer.outputs[name] for answer in answers]) for name in names}
-    return answers[0]._replace(outputs=outputs, n_rows=n_rows)
+        pieces = chain(beginning, pieces)
+        beginning = [_joined(list(pieces))] if method in predictor.not_joined else []
+    answers = [predictor.answer(method, piece, {}, _deadline()) for piece in chain(beginning, pieces)]
+    outputs = _joined([answer.outputs for answer in answers])
+    return answers[0]._replace(outputs=outputs, n_rows=count_rows(outputs))
 
 
-def _pieces(tensors: Tensors, n_rows: int) -> Iterator[Tensors]:
-    for start in range(0, n_rows, PIECE_ROWS):
-        yield {name: array[start : start + PIECE_ROWS] for name, array in tensors.items()}
+def _joined(pieces: list[Tensors]) -> Tensors:
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+# Progress -------------------------------------------------------------------------------------
+
+
+def _bar(length: int) -> Any:
+    """Return a progress bar on stderr; hidden where nobody watches, or nobody knows the length."""
+    is_hidden = not sys.stderr.isatty() or not length
+    return click.progressbar(length=length, label="predicting", file=sys.stderr, hidden=is_hidden)
+
+
+def _size(file: io.BufferedReader) -> int:
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (OSError, ValueError):  # not a file: a stream made in memory
+        return 0
+
+
+class _Watched(io.RawIOBase):
+    """A file that moves a progress bar as it is read."""
+
+    def __init__(self, file: io.BufferedReader, bar: Any) -> None:
+        self._file = file
+        self._bar = bar
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = self._file.readinto1(buffer)
+        self._bar.update(n_bytes)
+        return n_bytes
+
+
+def _counted(piece: Tensors, bar: Any) -> Tensors:
+    bar.update(count_rows(piece))
+    return piece
+
+
+# The answer -----------------------------------------------------------------------------------
 
 
 def _write(body: bytes, output: Path | None) -> None:
+    """Write the whole answer, or nothing.
+
+    Raises:
+        LoadError: ``output`` cannot be written.
+    """
     if not body.endswith(b"\n"):
         body += b"\n"
     if output is None:
@@ -111,10 +254,20 @@ def _write(body: bytes, output: Path | None) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        # Beside the target and then renamed: a reader never sees half a file.
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=output.name, delete=False) as file:
-            file.write(body)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(output)
+        if output.exists() and not output.is_file():
+            output.write_bytes(body)  # a pipe or a device, which must not be replaced by a file
+        else:
+            _replace(output.resolve(), body)
     except OSError as error:
-        raise LoadError(f"{output}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise LoadError(f"{output} cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def _replace(output: Path, body: bytes) -> None:
+    """Write beside the target and rename: a reader never sees half a file."""
+    half = output.with_name(f".{output.name}.{os.getpid()}.half")
+    try:
+        half.write_bytes(body)
+        half.replace(output)
+    except OSError:
+        half.unlink(missing_ok=True)
+        raise

@@ -255,7 +255,8 @@ def _float(value: Any, dtype: np.dtype[Any], is_text: bool) -> float:
     try:
         number = float(value)
         with np.errstate(over="ignore"):
-            fits = math.isfinite(dtype.type(number))
+            # An infinity can only come from a caller in Python (no protocol lets one in): its model's matter.
+            fits = math.isfinite(dtype.type(number)) or not math.isfinite(number)
     except OverflowError:
         fits = False
     if not fits:
@@ -303,10 +304,13 @@ def _instant(value: Any, dtype: np.dtype[Any], is_text: bool) -> np.datetime64:
 
 
 def _number_in(text: str, read: Callable[[str], Any]) -> Any:
-    """Read a number from a CSV cell; Python's own ``1_000`` and ``nan`` are not CSV numbers."""
-    if "_" in text or text.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+    """Read a number from a CSV cell; ``1_000``, ``nan`` and other scripts' digits are Python's own idea."""
+    if "_" in text or not text.isascii() or text.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
         raise _Unfit(describe(text))
     try:
-        return read(text)
+        number = read(text)
     except ValueError as error:
         raise _Unfit(describe(text)) from error
+    if number in {math.inf, -math.inf}:
+        raise _Unfit(f"{describe(text)}, which is too large")
+    return number

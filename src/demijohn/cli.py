@@ -1,4 +1,4 @@
-"""The command line: ``serve``, ``predict``, ``inspect``.
+"""The command line: ``serve``, ``predict``, ``inspect``, ``models``.
 
 Rules of this room:
 1. Flask loads this module on every ``flask`` call: it imports nothing but click at its top.
@@ -16,10 +16,11 @@ from typing import Any
 import click
 
 USAGE_ERROR = 2
+_INTERRUPTED = 130  # 128 + SIGINT, as shells write it
 
 
 def _told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into one line and exit status 2."""
+    """Turn our errors into a line, one more for each problem of a row, and exit status 2."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -28,12 +29,17 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except DemijohnError as error:
-            click.echo(f"demijohn: {error.detail}", err=True)
-            for problem in error.errors:
-                click.echo(f"  {problem}", err=True)
+            _tell(error.detail)
+            for text in map(str, error.errors):
+                if text not in error.detail:
+                    click.echo(f"  {text}", err=True)
             sys.exit(USAGE_ERROR)
 
     return run
+
+
+def _tell(text: str) -> None:
+    click.echo(f"demijohn: {' '.join(text.split())}", err=True)
 
 
 @click.group("demijohn", context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,17 +48,26 @@ def cli() -> None:
     """Give fitted models a REST API."""
 
 
+_EXAMPLE = click.option(
+    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
+)
+
+
 @cli.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one."
 )
-@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: the cores]")
-@click.option("--threads", type=click.IntRange(1), help="Most threads per worker.  [default: queue + 64]")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes.  [default: the cores]")
+@click.option(
+    "--threads", type=click.IntRange(1, 8192), help="Most threads per worker.  [default: queue + 64]"
+)
 @click.option("--name", help="Name of the model, where one file or folder is given.")
-@click.option("--example", "examples", multiple=True, metavar="[NAME=]FILE",
-              help="CSV or JSON rows that complete the signature.")  # fmt: skip
+@click.option(
+    "--example", "examples", multiple=True, metavar="[NAME=]FILE",
+    help="CSV or JSON rows that complete the signature; the first is shown as the example.",
+)  # fmt: skip
 @click.option("--default", "default", metavar="NAME", help="The model that answers POST /predict.")
 @click.option(
     "--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version."
@@ -68,14 +83,19 @@ def cli() -> None:
     "--deadline", "deadline_s", type=float, metavar="SECONDS", help="Longest answer.  [default: 30]"
 )
 @click.option("--max-batch-size", type=int, metavar="ROWS", help="Most rows in one call.  [default: 256]")
-@click.option("--max-queue-rows", type=int, metavar="ROWS", help="Most rows waiting per model.")
-@click.option("--max-body-bytes", type=int, metavar="BYTES", help="Largest body.  [default: 64 MiB]")
-@click.option("--allow-host", "allowed_hosts", multiple=True, metavar="HOST", help="Host names answered for.")
 @click.option(
-    "--allow-origin", "allowed_origins", multiple=True, metavar="ORIGIN", help="Pages that may call us."
+    "--max-queue-rows", type=click.IntRange(1), metavar="ROWS",
+    help="Most rows that wait for a model.  [default: 4 x batch]",
+)  # fmt: skip
+@click.option("--max-body-bytes", type=int, metavar="BYTES", help="Largest body.  [default: 64 MiB]")
+@click.option(
+    "--allow-host", "allowed_hosts", multiple=True, metavar="HOST", help="Host names that are answered for."
+)
+@click.option(
+    "--allow-origin", "allowed_origins", multiple=True, metavar="ORIGIN", help="Pages that may call."
 )
 @click.option("--trusted-proxies", type=int, metavar="N", help="Proxies whose X-Forwarded-* headers count.")
-@click.option("--access-log", is_flag=True, help="Write one line per request.")
+@click.option("--access-log", is_flag=True, help="Write one line per request to stderr.")
 @click.option("--open", "is_open", is_flag=True, help="Serve other machines without a key; you mean it.")
 @_told
 def serve(targets: tuple[str, ...], **options: Any) -> None:
@@ -88,7 +108,8 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
     demijohn serve app:app
 
     Naming a joblib or pickle file runs the code in it: name only files whose author you trust. Off
-    loopback a key is needed: set DEMIJOHN_API_KEY, or say --open.
+    loopback a key is needed: set DEMIJOHN_API_KEY, or say --open. What no option sets is taken from
+    the environment: DEMIJOHN_MAX_ELEMENTS and others.
     """
     from .serving import run
 
@@ -105,15 +126,18 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--to", "form", type=click.Choice(["csv", "json"]), help="Form of the answer.  [default: as ROWS]"
 )
-@click.option(
-    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
-)
+@click.option("--no-header", is_flag=True, help="The first row of the CSV is data.")
+@_EXAMPLE
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse a model saved by another version of its framework."
 )
 @_told
 def predict(model: Path, rows: Path, **options: Any) -> None:
-    """Predict the rows of a CSV or JSON file with a model file, without a server."""
+    """Predict the rows of a CSV or JSON file with a model file, without a server.
+
+    ROWS may be "-" for standard input. Nothing is written unless every row could be predicted.
+    Naming a joblib or pickle file as MODEL runs the code in it.
+    """
     from .bulk import predict_file
 
     predict_file(model, rows, **options)
@@ -121,13 +145,14 @@ def predict(model: Path, rows: Path, **options: Any) -> None:
 
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
-)
+@_EXAMPLE
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @_told
 def inspect(model: Path, example: Path | None, as_json: bool) -> None:
-    """Show a model file: format, signature, methods, what runs it and how fast."""
+    """Show a model file: format, signature, methods, what runs it and how fast.
+
+    Naming a joblib or pickle file runs the code in it; of a skops file none is run.
+    """
     from .inspection import inspect_file
 
     inspect_file(model, example, as_json=as_json)
@@ -136,15 +161,16 @@ def inspect(model: Path, example: Path | None, as_json: bool) -> None:
 @cli.command()
 @_told
 def models() -> None:
-    """List the models of the Flask app (for ``flask demijohn models``)."""
-    from flask import current_app, has_app_context
+    """List the models of a Flask app: flask --app APP demijohn models."""
+    from flask.cli import ScriptInfo
 
     from .errors import ConfigurationError
     from .web.services import EXTENSION
 
-    if not has_app_context() or EXTENSION not in current_app.extensions:
-        raise ConfigurationError("run it as 'flask --app <your app> demijohn models'")
-    pool = current_app.extensions[EXTENSION].pool
+    app = click.get_current_context().ensure_object(ScriptInfo).load_app()
+    if EXTENSION not in app.extensions:
+        raise ConfigurationError("this Flask app has no Demijohn; add one: models = Demijohn(app)")
+    pool = app.extensions[EXTENSION].pool
     for name in pool:
         predictor = pool.find(name)
         click.echo(f"{name}  version {predictor.version}  {', '.join(predictor.runtime.methods)}")
@@ -152,4 +178,18 @@ def models() -> None:
 
 def main() -> None:
     """Run the ``demijohn`` command."""
-    cli(prog_name="demijohn")
+    try:
+        status = cli.main(sys.argv[1:] or ["--help"], prog_name="demijohn", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "demijohn"
+        _tell(f"{error.format_message()} (see '{command} --help')")
+        sys.exit(USAGE_ERROR)
+    except click.ClickException as error:
+        _tell(error.format_message())
+        sys.exit(USAGE_ERROR)
+    except click.Abort:
+        sys.exit(_INTERRUPTED)
+    except OSError as error:  # a broken pipe click has seen to; this is a full disk or the like
+        _tell(f"{error.filename or 'standard output'}: {error.strerror}")
+        sys.exit(USAGE_ERROR)
+    sys.exit(status)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import difflib
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ConfigurationError
@@ -36,7 +37,8 @@ class Settings:
     max_queue_s: float = 1.0  #: Longest that a new request may be expected to wait, in seconds.
     batching: bool = True  #: Join waiting requests; off keeps every request alone.
     url_prefix: str = "/ml"  #: Where the extension's routes live; ``serve`` puts them at the root.
-    api_key: tuple[str, ...] = ()  #: Keys that open the routes, comma-separated; none: no key needed.
+    #: Keys that open the routes, comma-separated; none: no key needed. Never in a log.
+    api_key: tuple[str, ...] = field(default=(), repr=False)
     allowed_hosts: tuple[str, ...] = ()  #: Host names answered for, comma-separated; loopback always.
     allowed_origins: tuple[str, ...] = ()  #: Origins whose pages may call us; switches CORS on.
     trusted_proxies: int = 0  #: Number of proxies in front whose X-Forwarded-* headers count.
@@ -51,8 +53,13 @@ class Settings:
                 raise ConfigurationError(f"{PREFIX}{name.upper()} must be more than 0")
         if self.trusted_proxies < 0:
             raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must not be negative")
-        if self.url_prefix and (not self.url_prefix.startswith("/") or self.url_prefix.endswith("/")):
+        if not _URL_PREFIX.match(self.url_prefix):
             raise ConfigurationError(f"{PREFIX}URL_PREFIX must be empty, or start with / and not end with it")
+        for origin in self.allowed_origins:
+            if not _ORIGIN.match(origin):
+                raise ConfigurationError(
+                    f"{PREFIX}ALLOWED_ORIGINS has {origin!r}: write each as browsers do, https://host[:port]"
+                )
 
     @classmethod
     def from_mapping(
@@ -63,7 +70,7 @@ class Settings:
         Args:
             config: ``app.config`` or alike; only keys that begin with DEMIJOHN_ are looked at.
             environ: Usually ``os.environ``.
-            given: Values decided in code, by field name; they win.
+            given: Values decided in code, by field name, in any form that ``config`` takes; they win.
 
         Raises:
             ConfigurationError: a key is unknown, or a value cannot be read.
@@ -72,19 +79,26 @@ class Settings:
         values: dict[str, Any] = {}
         for name, read in _READERS.items():
             key = PREFIX + name.upper()
-            if given.get(name) is not None:
-                values[name] = given[name]
-                continue
-            raw = (config or {}).get(key)
+            raw = given.get(name)
+            raw = (config or {}).get(key) if raw is None else raw
             raw = (environ or {}).get(key) if raw is None else raw
             if raw is not None:
                 values[name] = _read(key, raw, read)
         return cls(**values)
 
 
+_URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#A-Z*]+\Z")
+
+
 def _words(raw: Any) -> tuple[str, ...]:
     words = raw.split(",") if isinstance(raw, str) else list(raw)
-    return tuple(word.strip() for word in words if word.strip())
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError("expected text, comma-separated, or a list of texts")
+    known = tuple(word.strip() for word in words if word.strip())
+    if words and not known and raw != "":
+        raise ValueError("it names nothing")  # " , " as DEMIJOHN_API_KEY must not open the server
+    return known
 
 
 def _flag(raw: Any) -> bool:
@@ -103,7 +117,7 @@ def _whole(raw: Any) -> int:
 
 
 def _seconds(raw: Any) -> float:
-    value = float(raw)
+    value = math.nan if isinstance(raw, bool) else float(raw)
     if not math.isfinite(value):
         raise ValueError("expected a finite number of seconds")
     return value
@@ -127,7 +141,8 @@ def _read(key: str, raw: Any, read: Callable[[Any], Any]) -> Any:
     try:
         return read(raw)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{key} cannot be {raw!r}: {error}") from error
+        shown = "what it is" if key == f"{PREFIX}API_KEY" else repr(raw)
+        raise ConfigurationError(f"{key} cannot be {shown}: {error}") from error
 
 
 def _refuse_unknown(config: Mapping[str, Any], environ: Mapping[str, str]) -> None:

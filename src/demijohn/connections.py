@@ -34,12 +34,12 @@ def bytes_written() -> dict[int, int]:
     Returns:
         By file descriptor. Empty where the system does not tell.
     """
-    try:
-        numbers = os.listdir(_FDS)  # noqa: PTH208  - thousands of names: plain strings will do
-    except OSError:
-        return {}
-    counts = {int(number): _written(int(number)) for number in numbers}
-    return {fd: count for fd, count in counts.items() if count is not None}
+    return {fd: _written(info) for fd, info in _infos()}
+
+
+def are_sending() -> bool:
+    """Say whether some connection of this process has more to send than its peer takes in."""
+    return any(_not_sent(info) for _, info in _infos())
 
 
 def end(fd: int) -> None:
@@ -48,17 +48,30 @@ def end(fd: int) -> None:
         connection.shutdown(socket.SHUT_RD)
 
 
-def _written(fd: int) -> int | None:
+def _infos() -> Iterator[tuple[int, bytes]]:
     try:
-        with _borrowed(fd) as connection:
-            info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
-    except OSError:  # no TCP socket, or closed meanwhile
-        return None
-    if len(info) < _INFO_BYTES or info[0] == _TCP_LISTEN:
-        return None
-    (not_sent,) = _NOT_SENT.unpack_from(info)
+        numbers = os.listdir(_FDS)  # noqa: PTH208  - thousands of names: plain strings will do
+    except OSError:
+        return
+    for number in numbers:
+        fd = int(number)
+        try:
+            with _borrowed(fd) as connection:
+                info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+        except OSError:  # no TCP socket, or closed meanwhile
+            continue
+        if len(info) == _INFO_BYTES and info[0] != _TCP_LISTEN:
+            yield fd, info
+
+
+def _written(info: bytes) -> int:
     sent, sent_again = _SENT.unpack_from(info)
-    return int(sent - sent_again + not_sent)
+    return int(sent - sent_again + _not_sent(info))
+
+
+def _not_sent(info: bytes) -> int:
+    (not_sent,) = _NOT_SENT.unpack_from(info)
+    return int(not_sent)
 
 
 @contextmanager

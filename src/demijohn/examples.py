@@ -1,81 +1,113 @@
 """Example and input files of the command line: CSV with a header, or any JSON body form.
 
 Rules of this room:
-1. A CSV example says little of dtypes: every number is a float, so that "3" does not forbid 3.5.
+1. A CSV example says little of dtypes: a column of numbers is one of floats, so that "3" does not
+   forbid 3.5; one of true and false is one of booleans; any other is text.
 2. The same decoders as over HTTP read the files, so a file that works here works as a body.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .config import Settings
-from .errors import LoadError
+from .errors import LoadError, RequestError
 from .messages import Columns, InferenceRequest, Records, Rows
 from .protocols import native
 
-_LOWER = {"true": True, "false": False}
+MOST_ROWS = 1000  #: Rows of an example that are looked at.
+
+_TRUTHS = {"true": True, "false": False}
+_MEDIA_TYPES = {".json": native.JSON, ".csv": native.CSV}
 
 
-def content_type_of(path: Path) -> str:
-    """Tell a file's media type: JSON by its extension or first character, else CSV."""
-    return native.JSON if path.suffix.lower() == ".json" else native.CSV
+def media_type_of(path: Path, start: bytes) -> str:
+    """Tell a file's media type by its extension, else by its first character.
 
-
-def read_file(path: Path) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        LoadError: it cannot be read.
+    Args:
+        path: "-" for standard input.
+        start: The first bytes of the file.
     """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    by_content = native.JSON if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{") else native.CSV
+    return _MEDIA_TYPES.get(path.suffix.lower(), by_content)
 
 
 def read_example(path: Path, settings: Settings) -> Any:
     """Read example rows.
 
     Returns:
-        Records where the file has column names, else rows.
+        Records where the file has column names, else rows; at most ``MOST_ROWS``.
 
     Raises:
-        LoadError: the file cannot be read.
-        RequestError: it is no CSV or JSON body.
+        LoadError: the file cannot be read, or is no CSV or JSON body.
     """
-    request = native.decode(read_file(path), content_type_of(path), settings)
-    return rows_of(request)
+    content = _read(path)
+    try:
+        request = native.decode(content, media_type_of(path, content[:64]), settings)
+        return rows_of(request)
+    except (RequestError, LoadError) as error:
+        raise LoadError(f"{path}: {error.detail}", errors=error.errors) from error
 
 
-def rows_of(request: InferenceRequest, limit: int = 5) -> Any:
-    """Return the first rows of a decoded request as plain records or lists."""
+def why_unreadable(path: Path, error: OSError | ValueError) -> LoadError:
+    """Return the error that says why a file cannot be opened or read."""
+    reason = "there is no such file" if isinstance(error, FileNotFoundError) else None
+    return LoadError(f"{path}: {reason or (getattr(error, 'strerror', None) or str(error)).lower()}")
+
+
+def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
+    """Return the first rows of a decoded request as plain records or lists.
+
+    Raises:
+        LoadError: the rows have not as many cells as there are columns.
+    """
     inputs = request.inputs
     if isinstance(inputs, Records):
         return inputs.records[:limit]
     if isinstance(inputs, Columns):
-        names = list(inputs.columns)
-        rows = zip(*(values[:limit] for values in inputs.columns.values()), strict=False)
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return _records(list(inputs.columns), zip(*inputs.columns.values(), strict=False), limit)
     return _plain_rows(inputs, limit)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise why_unreadable(path, error) from error
 
 
 def _plain_rows(inputs: Rows, limit: int) -> Any:
     rows = inputs.rows[:limit]
+    if inputs.columns is not None:
+        for index, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != len(inputs.columns):
+                raise LoadError(
+                    f"row {index} of the example has not {len(inputs.columns)} cells, as the header"
+                )
     if inputs.is_text:
-        rows = [[_cell(text) for text in row] for row in rows]
-    if inputs.columns is None:
-        return rows
-    return [dict(zip(inputs.columns, row, strict=False)) for row in rows]
+        rows = [list(row) for row in zip(*map(_typed, zip(*rows, strict=True)), strict=True)]
+    return rows if inputs.columns is None else _records(inputs.columns, rows, limit)
 
 
-def _cell(text: str) -> Any:
-    if text == "":
-        return None
-    if text.lower() in _LOWER:
-        return _LOWER[text.lower()]
+def _records(names: Sequence[str], rows: Any, limit: int) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row, _ in zip(rows, range(limit), strict=False)]
+
+
+def _typed(cells: Sequence[str]) -> list[Any]:
+    """Read one column: an empty cell is missing, the others are numbers, truths or texts."""
+    filled = [cell for cell in cells if cell]
+    if all(cell.lower() in _TRUTHS for cell in filled):
+        return [_TRUTHS[cell.lower()] if cell else None for cell in cells]
+    if all(map(is_number, filled)):
+        return [float(cell) if cell else None for cell in cells]
+    return [cell or None for cell in cells]
+
+
+def is_number(cell: str) -> bool:
+    """Say whether a CSV cell is a finite number."""
     try:
-        return float(text)
+        return "_" not in cell and abs(float(cell)) < float("inf")
     except ValueError:
-        return text
+        return False

@@ -56,6 +56,7 @@ class Gateway:
         self._watch = watch
         self._lifecycle = lifecycle
         self._is_logging = is_logging
+        self._in_hand: set[_Start] = set()  # adding to a set is atomic, adding to a number is not
         self._base: dict[str, Any] = {
             "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": "Demijohn",
@@ -67,6 +68,11 @@ class Gateway:
             "wsgi.version": (1, 0),
         }
 
+    @property
+    def n_in_hand(self) -> int:
+        """Number of requests whose answer is not complete."""
+        return len(self._in_hand)
+
     def __call__(self, responder: Responder, scope: dict[str, Any]) -> None:
         """Answer one request.
 
@@ -76,6 +82,7 @@ class Gateway:
         """
         entered = time.monotonic()
         start = _Start()
+        self._in_hand.add(start)
         try:
             self._answer(responder, scope, start, entered)
         except DemijohnError as error:  # the application let one of ours through
@@ -83,6 +90,7 @@ class Gateway:
         except BaseException:  # foreign code; its sys.exit() must not end a thread of Granian
             logger.exception("the application failed")
             start.refuse(_EMPTY_500, responder)
+        self._in_hand.discard(start)
         if self._is_logging:
             body = scope.get("wsgi.input")
             if isinstance(body, RequestBody) and body.refusal:  # it was answered over the application's head

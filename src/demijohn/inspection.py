@@ -1,4 +1,9 @@
-"""``demijohn inspect``: what a model file is, what it takes and returns, what runs it and how fast."""
+"""``demijohn inspect``: what a model file is, what it takes and returns, what runs it and how fast.
+
+Rules of this room:
+1. A file that may not be loaded is still described, as far as that runs nothing in it.
+2. A function is never called unasked, not even to time it.
+"""
 
 from __future__ import annotations
 
@@ -11,44 +16,57 @@ from typing import Any
 import click
 
 from . import runtimes
+from .announcement import printable
 from .config import Settings
-from .errors import DemijohnError
+from .errors import DemijohnError, UntrustedArtifact
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .messages import Tensors
 from .predictor import Predictor
 from .probes import draw
+from .protocols import json_media
 from .runtimes.base import Artifact
 from .targets import stem
 
 BATCHES = (1, 8, 64, 512)  #: Rows per call that are timed.
-_LONGEST_TIMING_S = 0.2
+_TIMING_S = 0.1
+_SHOWN_COLUMNS = 40
+_SHOWN_CATEGORIES = 8
 
 
 def inspect_file(path: Path, example: Path | None, *, as_json: bool) -> None:
     """Print what a model file is.
 
     Raises:
-        OperatorError: it cannot be read or loaded.
+        OperatorError: it cannot be read or loaded; of one that names types which are not trusted
+            the format is printed before.
     """
     settings = Settings.from_mapping({}, os.environ)
     artifact = runtimes.inspect(path)
     rows = read_example(example, settings) if example else None
-    runtime = runtimes.load(path, example=rows)
+    try:
+        runtime = runtimes.load(path, example=rows)
+    except UntrustedArtifact as error:
+        _print(_of_artifact(artifact) | {"refused": error.detail}, as_json=as_json)
+        raise
     predictor = Predictor(stem(path), "1", runtime, settings, Lifecycle())
     predictor.prove()
-    report = _report(artifact, predictor)
-    click.echo(json.dumps(report, indent=2, default=str) if as_json else _as_text(report))
+    _print(_of_artifact(artifact) | _of_predictor(predictor), as_json=as_json)
 
 
-def _report(artifact: Artifact, predictor: Predictor) -> dict[str, Any]:
-    runtime = predictor.runtime
+def _of_artifact(artifact: Artifact) -> dict[str, Any]:
     return {
         "file": str(artifact.path),
         "format": artifact.format,
         "runs_code_when_loaded": artifact.runs_code,
         "size_bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
+    }
+
+
+def _of_predictor(predictor: Predictor) -> dict[str, Any]:
+    runtime = predictor.runtime
+    return {
         "framework": runtime.framework,
         "framework_version": runtime.framework_version,
         "methods": list(runtime.methods),
@@ -61,10 +79,12 @@ def _report(artifact: Artifact, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def _timings(predictor: Predictor, method: str) -> dict[int, float] | str:
+def _timings(predictor: Predictor, method: str) -> dict[str, float] | str:
     """Return microseconds per call by rows per call, or why the method could not be timed."""
+    if not predictor.runtime.is_callable_unasked:
+        return "a function is called by requests only"
     try:
-        return {n_rows: _time(predictor, method, n_rows) for n_rows in BATCHES}
+        return {str(n_rows): _time(predictor, method, n_rows) for n_rows in BATCHES}
     except DemijohnError as error:
         return error.detail
 
@@ -73,40 +93,66 @@ def _time(predictor: Predictor, method: str, n_rows: int) -> float:
     """Return the best of a few calls, in microseconds: the least disturbed is the truest."""
     tensors: Tensors = draw(predictor.signature, list(predictor.runtime.example_rows()), n_rows)
     best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < _LONGEST_TIMING_S:
+    while time.perf_counter() - began < _TIMING_S:
         start = time.perf_counter()
         predictor.run_alone(method, tensors)
         best = min(best, time.perf_counter() - start)
     return round(best * 1e6, 1)
 
 
-def _as_text(report: dict[str, Any]) -> str:
-    code = "  (loading it runs the code in it)" if report["runs_code_when_loaded"] else ""
+# What is printed ------------------------------------------------------------------------------
+
+
+def _print(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        plain = json.loads(json_media.dump(report))
+        click.echo(json.dumps(plain, indent=2))
+        return
+    for line in _lines(report):
+        click.echo(printable(line))
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    code = "; loading it runs the code in it" if report["runs_code_when_loaded"] else "; data: no code is run"
     lines = [
         f"file       {report['file']}",
         f"format     {report['format']}, {report['size_bytes']} bytes{code}",
         f"sha256     {report['sha256']}",
+    ]
+    if "refused" in report:
+        return [*lines, f"refused    {report['refused']}"]
+    lines += [
         f"framework  {report['framework']} {report['framework_version'] or ''}".rstrip(),
         f"engine     {report['engine']}",
         "inputs",
-        *(f"  {_spec(spec)}" for spec in report["signature"]["inputs"]),
+        *_input_lines(report["signature"]["inputs"]),
         "methods",
     ]
     for method in report["methods"]:
-        outputs = (
-            ", ".join(_spec(spec) for spec in report["signature"]["outputs"].get(method, [])) or "unknown"
-        )
-        lines.append(f"  {method} -> {outputs}")
-        timings = report["us_per_call"][method]
-        if isinstance(timings, dict):
-            lines.append("    " + ", ".join(f"{rows} rows {us:g} µs" for rows, us in timings.items()))
-        else:
-            lines.append(f"    not timed: {timings}")
-        if method in report["kept_alone"]:
-            lines.append(f"    requests are not joined: {report['kept_alone'][method]}")
+        lines += _method_lines(report, method)
     lines += [f"warning    {warning}" for warning in report["warnings"]]
-    lines.append(f"example    {json.dumps(report['example'], default=str)}")
-    return "\n".join(lines)
+    example = json.loads(json_media.dump(report["example"]))
+    return [*lines, f"example    {json.dumps(example, ensure_ascii=False)}"]
+
+
+def _input_lines(specs: list[dict[str, Any]]) -> list[str]:
+    lines = [f"  {_spec(spec)}" for spec in specs[:_SHOWN_COLUMNS]]
+    n_more = len(specs) - len(lines)
+    return [*lines, f"  and {n_more} more"] if n_more else lines
+
+
+def _method_lines(report: dict[str, Any], method: str) -> list[str]:
+    outputs = ", ".join(map(_spec, report["signature"]["outputs"].get(method, []))) or "unknown"
+    lines = [f"  {method} -> {outputs}"]
+    timings = report["us_per_call"][method]
+    if isinstance(timings, dict):
+        times = (f"{rows} row{'s' * (rows != '1')} {us:g} µs" for rows, us in timings.items())
+        lines.append("    " + ", ".join(times))
+    else:
+        lines.append(f"    not timed: {timings}")
+    if method in report["kept_alone"]:
+        lines.append(f"    requests are not joined: {report['kept_alone'][method]}")
+    return lines
 
 
 def _spec(spec: dict[str, Any]) -> str:
@@ -114,6 +160,6 @@ def _spec(spec: dict[str, Any]) -> str:
     text = f"{spec['name']}: {spec['dtype']}{f' [{shape}]' if shape else ''}"
     text += ", may be missing" if spec["nullable"] else ""
     if spec["categories"]:
-        shown = ", ".join(map(str, spec["categories"][:8]))
-        text += f", of {shown}{', …' if len(spec['categories']) > 8 else ''}"
+        shown = ", ".join(map(str, spec["categories"][:_SHOWN_CATEGORIES]))
+        text += f", of {shown}{', …' if len(spec['categories']) > _SHOWN_CATEGORIES else ''}"
     return text

@@ -77,6 +77,14 @@ def count_rows(tensors: Tensors) -> int:
     return len(next(iter(tensors.values())))
 
 
+def plain(array: Array) -> list[Any]:
+    """Return an array as nested lists of Python values; instants as ISO 8601, which ``tolist`` counts."""
+    if array.dtype.kind == "M":
+        array = np.where(np.isnat(array), None, np.datetime_as_string(array).astype(object))
+    values: list[Any] = array.tolist()
+    return values
+
+
 def as_array(values: Any) -> Array:
     """Return ``values`` as an array whose axis 0 is the row; ragged values become objects."""
     try:

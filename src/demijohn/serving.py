@@ -1,52 +1,44 @@
 """``demijohn serve``: from the command line's words to a running server.
 
 Rules of this room:
-1. Model files are loaded once, before the fork, so that what is wrong with one is said at once and
-   workers share their pages; an app of the operator's is imported in each worker.
-2. Off loopback nothing is served without a key, unless the operator says that this is meant.
+1. Off loopback nothing is served without a key, unless the operator says that this is meant.
+2. The debugger never runs here.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
+import ipaddress
 import logging
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 import click
 
-from . import __version__, runtimes, targets
-from .config import Settings
+from . import __version__, targets
+from .config import PREFIX, Settings
 from .errors import ConfigurationError
-from .examples import read_example
+from .host_app import load_app
 from .lifecycle import Lifecycle
-from .pool import check_name, rank
-from .runtimes.base import Runtime
 from .server import ServerOptions
 from .server import serve as serve_app
-
-if TYPE_CHECKING:
-    from .extension import Demijohn
+from .site import Site, SiteOptions, count_cores
 
 logger = logging.getLogger("demijohn")
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_LONGEST_CURL = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model file in memory."""
-
-    file: targets.ModelFile
-    runtime: Runtime
+_OFF = frozenset({"", "0", "false", "no"})  # as Flask reads FLASK_DEBUG
+_ABOUT_MODELS = {
+    "name": "--name",
+    "examples": "--example",
+    "default": "--default",
+    "aliases": "--alias",
+    "reload": "--reload",
+    "strict_versions": "--strict-versions",
+}
 
 
 def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options: Any) -> int:
@@ -65,226 +57,95 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
     Raises:
         OperatorError: something that the operator can mend.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="demijohn: %(levelname)s: %(message)s", stream=sys.stderr
-    )
-    settings = _settings(options)
-    _refuse_unsafe(host, settings, is_open=is_open)
+    host = host or "0.0.0.0"  # noqa: S104  - what an empty host means to the system; needs a key below
+    workers = options["workers"] or count_cores()
+    given = _given_settings(options)
     server = ServerOptions(
-        host=host,
-        port=port,
-        workers=options["workers"] or len(os.sched_getaffinity(0)),
-        threads=options["threads"],
-        access_log=options["access_log"],
+        host=host, port=port, workers=workers, threads=options["threads"], access_log=options["access_log"]
     )
-    if len(words) == 1 and targets.is_app(words[0]):
-        return serve_app(
-            _app_loader(words[0]), server, settings, lambda url: click.echo(f"{words[0]} at {url}")
-        )
-    site = Site(words, host, settings, options)
-    return serve_app(site.make_app, server, settings, site.announce)
+    about_models = {name: options[name] for name in _ABOUT_MODELS}
+    with _log_on_stderr() as log:
+        settings = _settings(given)
+        _refuse_unsafe(host, settings, is_open=is_open)
+        if any(targets.is_app(word) for word in words):
+            _check_alone(words, about_models)
+            return _serve_host_app(words[0], given, server, settings, log)
+        site = Site(words, settings, SiteOptions(host=host, workers=workers, **about_models))
+        import flask  # noqa: F401  once, here, and not again in each worker
+
+        return serve_app(site.make_app, server, settings, lambda url: _say(site.announcement(url)))
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    given = {name: options[name] for name in Settings.__dataclass_fields__ if options.get(name)}
-    if options["batching"] is not None:
-        given["batching"] = options["batching"]
-    if not os.environ.get("DEMIJOHN_URL_PREFIX"):
-        given["url_prefix"] = ""
-    return Settings.from_mapping({}, os.environ, **given)
+def _check_alone(words: Sequence[str], about_models: dict[str, Any]) -> None:
+    if len(words) != 1:
+        raise ConfigurationError("An app (module:app) is served alone; add the models to it: models.add(...)")
+    useless = [flag for name, flag in _ABOUT_MODELS.items() if about_models[name]]
+    if useless:
+        raise ConfigurationError(f"{', '.join(useless)}: not for an app, which adds its models itself")
+
+
+def _serve_host_app(
+    word: str, given: dict[str, Any], server: ServerOptions, settings: Settings, log: logging.Handler
+) -> int:
+    for name, value in given.items():  # the app's own Demijohn reads them there, after its app.config
+        os.environ[PREFIX + name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value)
+
+    def load(_: Lifecycle) -> WSGIApplication:
+        logger.removeHandler(log)  # in the worker the app says where logs go
+        return load_app(word)
+
+    text = f"Demijohn {__version__} serves {word} at {{}}\n\nCtrl-C stops it."
+    return serve_app(load, server, settings, lambda url: _say([text.format(url)]))
+
+
+def _given_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given as options, by field."""
+    values = {field.name: options.get(field.name) for field in fields(Settings)}
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    # The extension's prefix keeps out of a host app's way; here there is none.
+    prefix = {} if os.environ.get(f"{PREFIX}URL_PREFIX") else {"url_prefix": ""}
+    return Settings.from_mapping({}, os.environ, **prefix, **given)
 
 
 def _refuse_unsafe(host: str, settings: Settings, *, is_open: bool) -> None:
-    if os.environ.get("FLASK_DEBUG", "0").lower() not in ("", "0", "false", "no"):
+    if os.environ.get("FLASK_DEBUG", "").lower() not in _OFF:
         raise ConfigurationError(
             "FLASK_DEBUG is set: the debugger runs code for whoever asks; unset it to serve"
         )
-    is_local = host in _LOOPBACK or host.startswith("127.")
-    if not is_local and not settings.api_key and not is_open:
+    if not _is_loopback(host) and not settings.api_key and not is_open:
         raise ConfigurationError(
             f"{host} can be reached by other machines: set DEMIJOHN_API_KEY to one or more keys, "
             "or say --open if everybody may call these models"
         )
 
 
-class Site:
-    """The models of one ``demijohn serve`` and the app around them."""
-
-    def __init__(self, words: Sequence[str], host: str, settings: Settings, options: dict[str, Any]) -> None:
-        self._host = host
-        self._settings = settings
-        self._options = options
-        self._targets = [targets.parse(word) for word in words]
-        if options["name"]:
-            if len(self._targets) != 1:
-                raise ConfigurationError("--name is for one target; write name=path for several")
-            self._targets = [targets.Target(self._targets[0].path, check_name(options["name"]))]
-        self.files = targets.all_files(self._targets)
-        examples = self._examples()
-        self.loaded = [self.load(file, examples.get(file.name)) for file in self.files]
-        self._examples_by_name = examples
-        self._aliases = [_alias(text) for text in options["aliases"]]
-        self._check_names()
-
-    def load(self, file: targets.ModelFile, example: Any, *, allow_code: bool = True) -> Loaded:
-        """Load one file."""
-        runtime = runtimes.load(
-            file.path,
-            example=example,
-            strict_versions=self._options["strict_versions"],
-            allow_code=allow_code,
-        )
-        for warning in runtime.warnings:
-            logger.warning("%s: %s", file.path, warning)
-        return Loaded(file, runtime)
-
-    def _examples(self) -> dict[str, Any]:
-        names = list(dict.fromkeys(file.name for file in self.files))
-        examples: dict[str, Any] = {}
-        for word in self._options["examples"]:
-            name, equals, path = word.partition("=")
-            if not equals or Path(word).exists():
-                if len(names) != 1:
-                    raise ConfigurationError(
-                        "--example FILE is for one model; write --example name=FILE for several"
-                    )
-                name, path = names[0], word
-            if name not in names:
-                raise ConfigurationError(f"--example {word}: there is no model {name!r}")
-            examples[name] = read_example(Path(path), self._settings)
-        return examples
-
-    def _check_names(self) -> None:
-        known = {(file.name, file.version) for file in self.files}
-        default = self._options["default"]
-        if default and default not in {name for name, _ in known}:
-            raise ConfigurationError(f"--default {default}: there is no such model")
-        for name, alias, version in self._aliases:
-            if (name, version) not in known:
-                raise ConfigurationError(
-                    f"--alias {name}@{alias}={version}: there is no such model or version"
-                )
-
-    def make_app(self, lifecycle: Lifecycle) -> WSGIApplication:
-        """Build the app; runs in each worker, after the fork."""
-        from flask import Flask
-
-        from .extension import Demijohn
-
-        _share_cores(self._options["workers"] or len(os.sched_getaffinity(0)))
-        app = Flask("demijohn.serve", static_folder=None)
-        models = Demijohn.of_server(app, self._settings, bound_host=self._host)
-        for loaded in self.loaded:
-            models.add_runtime(loaded.file.name, loaded.runtime, version=loaded.file.version)
-        for alias in self._aliases:
-            models.alias(*alias)
-        if self._options["default"]:
-            models.set_default(self._options["default"])
-        models.start()
-        if self._options["reload"]:
-            from .watching import Watcher
-
-            Watcher(self._targets, _Reloaded(self, models)).start()
-        del lifecycle  # installed for this process by the server
-        return app
-
-    def example_for(self, name: str) -> Any:
-        """Return the example rows that the operator gave for a model."""
-        return self._examples_by_name.get(name)
-
-    def announce(self, url: str) -> None:
-        """Print the address, the models and a request for each that works when pasted."""
-        click.echo(f"Demijohn {__version__} at {url}  (console: {url}/  docs: {url}/docs)")
-        latest: dict[str, Loaded] = {}
-        for loaded in self.loaded:
-            click.echo(
-                f"  {loaded.file.name}  version {loaded.file.version}  [{loaded.runtime.signature}]  "
-                f"{', '.join(loaded.runtime.methods)}  engine: native ({loaded.runtime.framework})"
-            )
-            other = latest.get(loaded.file.name)
-            if other is None or rank(loaded.file.version) > rank(other.file.version):
-                latest[loaded.file.name] = loaded
-        for name, loaded in latest.items():
-            click.echo("\n" + self.curl(url, name, loaded.runtime))
-        click.echo("\nCtrl-C stops it.")
-
-    def curl(self, url: str, name: str, runtime: Runtime) -> str:
-        """Return a command that predicts the first example row."""
-        body = json.dumps({"instances": list(runtime.example_rows())[:1]}, ensure_ascii=False)
-        key = ' -H "X-API-Key: ${DEMIJOHN_API_KEY%%,*}"' if self._settings.api_key else ""
-        path = f"{self._settings.url_prefix}/models/{name}/{runtime.methods[0]}"
-        return f"curl {url}{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
-
-
-class _Reloaded:
-    """What ``--reload`` changes: the models of one worker."""
-
-    def __init__(self, site: Site, models: Demijohn) -> None:
-        self._site = site
-        self._models = models
-
-    def put(self, file: targets.ModelFile, *, allow_code: bool) -> None:
-        """Load a file beside, prove it, then swap."""
-        loaded = self._site.load(file, self._site.example_for(file.name), allow_code=allow_code)
-        self._models.put_runtime(file.name, loaded.runtime, version=file.version)
-        self._models.start()
-
-    def drop(self, name: str, version: str) -> None:
-        """Stop serving a version."""
-        self._models.remove(name, version)
-
-
-def _alias(text: str) -> tuple[str, str, str]:
-    name, at, rest = text.partition("@")
-    alias, equals, version = rest.partition("=")
-    if not (at and equals and name and alias and version):
-        raise ConfigurationError(f"--alias {text}: write NAME@ALIAS=VERSION, e.g. iris@champion=3")
-    return name, alias, version
-
-
-def _share_cores(workers: int) -> None:
-    """Share the cores out between the workers' OpenMP pools.
-
-    scikit-learn's OpenMP code takes every core even for one row. BLAS is left alone: with another
-    number of threads it may sum in another order, and answers would differ in their last bits.
-    """
-    threadpoolctl = sys.modules.get("threadpoolctl")
-    if threadpoolctl is not None:
-        threadpoolctl.threadpool_limits(max(1, len(os.sched_getaffinity(0)) // workers), user_api="openmp")
-
-
-def _app_loader(word: str) -> Callable[[Lifecycle], WSGIApplication]:
-    """Return a loader that imports ``module:attribute`` in a worker."""
-    module_name, _, attribute = word.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-
-    def load(lifecycle: Lifecycle) -> WSGIApplication:
-        del lifecycle  # installed for this process by the server
-        app = _import_app(word, module_name, attribute)
-        state = getattr(app, "extensions", {}).get("demijohn")
-        if state is not None:
-            state.start()
-        return app
-
-    return load
-
-
-def _import_app(word: str, module_name: str, attribute: str) -> WSGIApplication:
+def _is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address; a name may mean anything."""
     try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{word}: there is no module {error.name!r}") from error
-    except Exception as error:  # the operator's module is foreign code
-        raise ConfigurationError(
-            f"{word}: importing it failed with {type(error).__name__}: {error}"
-        ) from error
-    for part in attribute.removesuffix("()").split("."):
-        if not hasattr(found, part):
-            raise ConfigurationError(f"{word}: module {module_name!r} has no {part!r}")
-        found = getattr(found, part)
-    is_factory = attribute.endswith("()")
-    app: WSGIApplication = found() if is_factory else found
-    if not callable(app):
-        raise ConfigurationError(f"{word} is no WSGI app")
-    return app
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[logging.Handler]:
+    """Show our own log; that of the operator's app and of libraries is theirs to configure."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("demijohn: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print to standard output; that nobody reads it any more is no reason to stop serving."""
+    try:
+        for line in lines:
+            click.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -289,32 +290,41 @@ def _infer_rows(rows: list[Any]) -> Signature:
 
 def _frame_spec(name: str, column: Any) -> TensorSpec:
     """Describe one DataFrame column; ``column`` is a pandas Series, known here by its shape only."""
-    dtype = column.dtype
     nullable = bool(column.isna().any())
-    if hasattr(dtype, "categories"):
-        categories = tuple(dtype.categories.tolist())
-        return TensorSpec(name, _kind_of(categories), nullable=nullable, categories=categories)
-    if getattr(dtype, "kind", "O") in "biuf":
-        text = str(dtype).lower().removesuffix("[pyarrow]")
-        return TensorSpec(name, "bool" if text == "boolean" else text, nullable=nullable)
-    if getattr(dtype, "kind", "O") == "M":
+    categories = getattr(column.dtype, "categories", None)
+    if categories is not None:
+        known = tuple(categories.tolist())
+        dtype = categories.dtype.name if categories.dtype.kind in "iu" else _kind_of(known)
+        return TensorSpec(name, dtype, nullable=nullable, categories=known)
+    # The numpy dtype behind pandas' own Int64, boolean, Float64 and Arrow's dtypes.
+    numpy_dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
+    kind = getattr(numpy_dtype, "kind", "O")
+    if kind in "biuf":
+        return TensorSpec(name, str(numpy_dtype), nullable=nullable)
+    if kind == "M":
         return TensorSpec(name, "datetime64[ns]", nullable=nullable)
     return TensorSpec(name, _kind_of(column.dropna().tolist()), nullable=nullable)
 
 
 def _list_spec(name: str, values: list[Any]) -> TensorSpec:
-    known = [value for value in values if value is not None and value == value]
+    known = [value for value in values if as_json_value(value) is not None]
     return TensorSpec(name, _kind_of(known), nullable=len(known) < len(values))
 
 
 def _kind_of(values: Sequence[Any]) -> str:
-    if values and all(isinstance(value, str) for value in values):
+    """Name the dtype that all values share; "object" where they share none, or there are none."""
+    kinds = {_kind_of_value(value) for value in values}
+    return kinds.pop() if len(kinds) == 1 else "object"
+
+
+def _kind_of_value(value: Any) -> str:
+    if isinstance(value, str):
         return "str"
-    if values and all(isinstance(value, (bool, np.bool_)) for value in values):
+    if isinstance(value, (bool, np.bool_)):
         return "bool"
-    if values and all(isinstance(value, (int, float, np.number)) for value in values):
+    if isinstance(value, (int, float, np.number)):
         return "float64"
-    return "object"
+    return "datetime64[ns]" if isinstance(value, (datetime.date, np.datetime64)) else "object"
 
 
 def as_json_value(value: Any) -> Any:

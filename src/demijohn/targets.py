@@ -2,25 +2,43 @@
 
 Rules of this room:
 1. ``models/iris/3/<one model file>`` is version "3" of iris; a file without a number is "1".
-2. Files of a folder that are no model are passed over, told once; a named file must be one.
+2. What is named, and what is called like a model file, must be one; other files of a folder may be
+   anything, and those that are no model are passed over and told.
 3. Naming a folder names the code files that are in it now, and no later ones.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import runtimes
-from .errors import ConfigurationError, LoadError, UnknownFormat
-from .pool import NAME, check_name
+from .errors import ConfigurationError, LoadError
+from .pool import check_name
 
-logger = logging.getLogger("demijohn")
+MODEL_SUFFIXES = frozenset({".joblib", ".pickle", ".pkl", ".skops"})
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
+_PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
+
+Stamp = tuple[int, int, int, int]  #: Changes whenever a file does.
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that stands where a model file may stand; nobody has looked into it."""
+
+    name: str
+    version: str
+    path: Path
+    is_named: bool = False  #: The operator wrote its path.
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return the model and version that it would be."""
+        return self.name, self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,13 @@ class ModelFile:
     version: str
     path: Path
     runs_code: bool
+    sha256: str
+    stamp: Stamp | None  #: Taken before the file was read.
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return its model and version."""
+        return self.name, self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +65,23 @@ class Target:
     path: Path
     name: str | None = None
 
-    def files(self) -> list[ModelFile]:
-        """List the model files as they are now.
+    def candidates(self) -> list[Candidate]:
+        """List the files that may be models, as they are now.
 
         Raises:
-            OperatorError: the file or folder is missing, unreadable, or holds no model.
+            LoadError: the file or folder is missing or unreadable.
         """
-        if not self.path.exists():
-            raise LoadError(f"{self.path}: no such file or folder")
-        if not self.path.is_dir():
-            return [_named_file(self.name or stem(self.path), "1", self.path)]
-        found = list(_in_folder(self.path, self.name))
-        if not found:
-            raise LoadError(f"{self.path}: no model file in this folder")
-        return found
+        if _is_folder(self.path):
+            return list(_in_folder(self.path, self.name))
+        return [Candidate(self.name or stem(self.path), "1", self.path, is_named=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the targets hold."""
+
+    files: list[ModelFile]
+    passed_over: list[Path]  #: Files of folders that are no model.
 
 
 def is_app(word: str) -> bool:
@@ -65,71 +93,113 @@ def parse(word: str) -> Target:
     """Read one word: ``path`` or ``name=path``.
 
     Raises:
-        ConfigurationError: the name cannot be used.
+        ConfigurationError: the name cannot be used, or the path is empty.
     """
-    if Path(word).exists():
-        return Target(Path(word))
     name, equals, path = word.partition("=")
-    return Target(Path(path), check_name(name)) if equals else Target(Path(word))
+    if not equals or _exists(Path(word)):
+        name, path = "", word
+    if not path:
+        raise ConfigurationError(f"{word!r} names no file: write a path, or name=path")
+    return Target(Path(path), check_name(name) if path != word else None)
 
 
-def all_files(targets: Sequence[Target]) -> list[ModelFile]:
-    """List the model files of all targets.
+def find(targets: Iterable[Target]) -> Found:
+    """Look into the files of all targets.
 
     Raises:
-        OperatorError: one of them cannot be served, or a name and version stands twice.
+        LoadError: one cannot be read, is no model though it should be, or a target holds none.
+        ConfigurationError: a name cannot be used, or a name and version stands twice.
     """
     files: dict[tuple[str, str], ModelFile] = {}
+    passed_over: list[Path] = []
     for target in targets:
-        for file in target.files():
-            other = files.setdefault((file.name, file.version), file)
-            if other is not file:
-                raise ConfigurationError(
-                    f"{other.path} and {file.path} are both model {file.name!r}, version {file.version!r}; "
-                    "name one of them: other=path"
-                )
-    return list(files.values())
+        n_before = len(files)
+        for candidate in target.candidates():
+            file = _look_into(candidate, passed_over)
+            if file is not None:
+                _refuse_twice(files.setdefault(file.key, file), file)
+        if len(files) == n_before:
+            raise LoadError(f"{target.path}: there is no model file in this folder")
+    return Found(list(files.values()), passed_over)
+
+
+def read_candidate(candidate: Candidate) -> ModelFile:
+    """Tell what a candidate is; runs nothing in it.
+
+    Raises:
+        LoadError: it is no model file, or cannot be read.
+        ConfigurationError: its name cannot name a model.
+    """
+    before = stamp(candidate.path)
+    artifact = runtimes.inspect(candidate.path)
+    name = check_name(candidate.name)
+    return ModelFile(name, candidate.version, candidate.path, artifact.runs_code, artifact.sha256, before)
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return what changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def stem(path: Path) -> str:
     """Return a file's name without its extension, in a form that may name a model."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.name.removesuffix(path.suffix)).strip("-._") or "model"
+    return _as_name(path.name.removesuffix(path.suffix))
 
 
-def _named_file(name: str, version: str, path: Path) -> ModelFile:
-    artifact = runtimes.inspect(path)
-    return ModelFile(check_name(name), version, path, artifact.runs_code)
+def is_called_a_model(path: Path) -> bool:
+    """Say whether a file's name promises a model."""
+    return path.suffix.lower() in MODEL_SUFFIXES
 
 
-def _in_folder(folder: Path, name: str | None) -> Iterator[ModelFile]:
-    """Yield the models of a folder; one whose subfolders are numbers is itself a model."""
+def _as_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "model"
+
+
+def _look_into(candidate: Candidate, passed_over: list[Path]) -> ModelFile | None:
+    try:
+        return read_candidate(candidate)
+    except LoadError:
+        if candidate.is_named or is_called_a_model(candidate.path):
+            raise
+    passed_over.append(candidate.path)
+    return None
+
+
+def _refuse_twice(first: ModelFile, second: ModelFile) -> None:
+    if first is not second:
+        raise ConfigurationError(
+            f"{first.path} and {second.path} are both model {second.name!r}, version {second.version!r}; "
+            "keep one of them, or name them apart: name=path"
+        )
+
+
+# Folders ------------------------------------------------------------------------------------
+
+
+def _in_folder(folder: Path, name: str | None) -> Iterator[Candidate]:
+    """Yield the files of a folder; one whose subfolders are numbers is itself a model."""
     children = _children(folder)
-    if any(_is_version(child) for child in children):
-        yield from _versions(name or stem_of_folder(folder), folder)
+    if name is not None or any(_is_version(child) for child in children):
+        yield from _versions(name or _as_name(folder.resolve().name), children)
         return
-    if name is not None:
-        raise ConfigurationError(f"{folder} holds several models, which cannot all be named {name!r}")
     for child in children:
-        if not child.is_dir():
-            yield from _file_if_model(stem(child), "1", child)
-        elif NAME.match(child.name):
-            yield from _versions(child.name, child)
+        if child.is_dir():
+            yield from _versions(_as_name(child.name), _children(child))
+        else:
+            yield Candidate(stem(child), "1", child)
 
 
-def stem_of_folder(folder: Path) -> str:
-    """Return a folder's own name, also where it was given as ``.``."""
-    return folder.resolve().name
-
-
-def _versions(name: str, folder: Path) -> Iterator[ModelFile]:
-    for child in _children(folder):
+def _versions(name: str, children: Sequence[Path]) -> Iterator[Candidate]:
+    for child in children:
         if _is_version(child):
-            models = [m for file in _children(child) for m in _file_if_model(name, child.name, file)]
-            if len(models) > 1:
-                raise LoadError(f"{child}: {len(models)} model files where one is expected")
-            yield from models
+            files = (file for file in _children(child) if not file.is_dir())
+            yield from (Candidate(name, child.name, file) for file in files)
         elif not child.is_dir():
-            yield from _file_if_model(name, "1", child)
+            yield Candidate(name, "1", child)
 
 
 def _is_version(path: Path) -> bool:
@@ -138,17 +208,28 @@ def _is_version(path: Path) -> bool:
 
 def _children(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(_PRIVATE))
     except OSError as error:
-        raise LoadError(f"{folder}: cannot be read: {error.strerror}") from error
+        raise _unreadable(folder, error) from error
 
 
-def _file_if_model(name: str, version: str, path: Path) -> Iterator[ModelFile]:
-    if path.is_dir():
-        return
+def _is_folder(path: Path) -> bool:
     try:
-        artifact = runtimes.inspect(path)
-    except UnknownFormat as error:
-        logger.info("passed over: %s", error.detail)
-        return
-    yield ModelFile(check_name(name), version, path, artifact.runs_code)
+        path.stat()
+        return path.is_dir()
+    except FileNotFoundError as error:
+        raise LoadError(f"{path}: there is no such file or folder") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # what is wrong with it is told when it is read
+        return False
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> LoadError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return LoadError(f"{path} cannot be read: {reason.lower()}")

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import gc
 import logging
 import os
+import resource
 import select
 import signal
 import socket
@@ -32,6 +34,7 @@ from typing import Any, NoReturn
 
 from granian.http import HTTP1Settings
 
+from . import connections
 from . import lifecycle as lifecycles
 from .errors import DemijohnError
 from .gateway import Application, Gateway
@@ -50,11 +53,15 @@ FAILED_TO_LOAD = 3  #: Exit status of a worker whose app could not be loaded.
 BACKLOG = 2048
 GRACE_S = 0.5  # every answer ends its connection
 _REFUSAL_S = 0.25  # of which: no new connections
+_QUIET_S = 0.5
+_LOOK_AGAIN_S = 0.05
 _IDLE_THREAD_S = 60
 _HEADER_TIMEOUT_MS = 30_000
 _STALLED_CLIENT_MS = 30_000
 _PR_SET_PDEATHSIG = 1
 _SO_ATTACH_FILTER = 26
+_HIGHEST_FD = 65_000
+_N_LISTENER_FDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,6 @@ def run_worker(
     server.refuse_connections()
     _wait(wake, supervisor.life, _REFUSAL_S)
     server.stop()
-    server.wait_until_stopped()
     leave(0)
 
 
@@ -131,7 +137,8 @@ class _Server:
     def __init__(self, number: int, gateway: Gateway, options: WorkerOptions) -> None:
         for name in ("_granian", "hyper", "hyper_util", "mio", "tokio"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it warns of each slow client
-        self._listener = options.shared_listener or bind(options.address, options.family)
+        self._gateway = gateway
+        self._listener = options.shared_listener or _moved_up(bind(options.address, options.family))
         self._signal = _granian.WorkerSignal()
         self._stopped = threading.Event()
         self._signal.add_cb(self._stopped.set)
@@ -160,12 +167,17 @@ class _Server:
             _drop_syns(self._listener)
 
     def stop(self) -> None:
-        """Stop listening, close what is idle, finish what is in flight."""
-        self._signal.set()
+        """Stop listening, close what is idle, finish what is in flight; returns when that is done.
 
-    def wait_until_stopped(self) -> None:
-        """Wait for that."""
-        self._stopped.wait()
+        Granian would wait for half a request's head too, so this does not wait for Granian when
+        nothing is in hand and all that was answered is on its way.
+        """
+        self._listener.close()
+        self._signal.set()
+        quiet_s = 0.0
+        while quiet_s < _QUIET_S and not self._stopped.wait(_LOOK_AGAIN_S):
+            is_busy = self._gateway.n_in_hand or connections.are_sending()
+            quiet_s = 0.0 if is_busy else quiet_s + _LOOK_AGAIN_S
 
 
 def bind(address: tuple[str, int], family: int, *, alone: bool = False) -> socket.socket:
@@ -195,8 +207,21 @@ def bind(address: tuple[str, int], family: int, *, alone: bool = False) -> socke
     return listener
 
 
+def _moved_up(listener: socket.socket) -> socket.socket:
+    """Give a listening socket the highest descriptor.
+
+    When a process is killed, Linux closes its sockets from the highest descriptor down. So this one
+    is gone when the first of its clients hears of the death and connects anew: that goes to another
+    worker, and not into the queue of the dead one.
+    """
+    highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1 - _N_LISTENER_FDS
+    fd = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, max(0, min(highest, _HIGHEST_FD)))
+    listener.close()
+    return socket.socket(fileno=fd)
+
+
 def _holder(listener: socket.socket) -> Any:
-    fd = os.dup(listener.fileno())  # Granian closes its own
+    fd = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, listener.fileno())  # Granian closes its own
     backlog = [BACKLOG] if sys.platform == "linux" else []
     return _granian.SocketHolder(fd, False, *backlog)
 

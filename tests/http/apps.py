@@ -53,3 +53,11 @@ def price() -> Any:
 @app.get("/models")
 def own_models() -> Any:
     return jsonify(mine=True)
+
+
+@app.get("/reflect")
+def reflect() -> Any:
+    """Answer with a header that the client wrote, as careless apps do."""
+    answer = jsonify(reflected=True)
+    answer.headers["X-Reflected"] = request.args["value"]
+    return answer

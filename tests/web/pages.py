@@ -5,8 +5,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -113,7 +114,7 @@ def demijohn_serve(models: Mapping[str, object], folder: Path) -> Iterator[str]:
     log_file = folder / "log"
     with log_file.open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}", log_file)
+            _wait_until_ready(f"http://127.0.0.1:{port}", process, log_file)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -134,21 +135,17 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_until_ready(address: str, log: Path) -> None:
-    pause_s = 0.2
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log_file: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
     retries = urllib3.Retry(
-        int(READY_WITHIN_S / pause_s),
-        redirect=0,
-        backoff_factor=pause_s,
-        backoff_max=pause_s,
-        status_forcelist=[503],
-        respect_retry_after_header=False,
+        5, backoff_factor=0.1, backoff_max=0.2, status_forcelist=[503], respect_retry_after_header=False
     )
     with urllib3.PoolManager(retries=retries) as pool:
-        try:
-            assert pool.request("GET", f"{address}/readyz").status == 200
-        except urllib3.exceptions.MaxRetryError:
-            pytest.fail(f"demijohn serve did not become ready:\n{log.read_text()}")
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(urllib3.exceptions.MaxRetryError):  # the server is starting still
+                assert pool.request("GET", f"{address}/readyz").status == 200
+                return
+    pytest.fail(f"demijohn serve did not become ready:\n{log_file.read_text()}")
 
 
 @contextmanager

@@ -177,7 +177,7 @@ def test_every_control_has_a_label(page, server):
 def test_the_snippets_work_as_they_are_pasted(page, server, models):
     page.goto(f"{server}/#/flowers")
     page.click("#language-python")
-    page.click("[aria-label=\"Copy the Python snippet\"]")
+    page.click('[aria-label="Copy the Python snippet"]')
     python = page.evaluate("navigator.clipboard.readText()")
     printed = subprocess.run(
         [sys.executable, "-c", python], capture_output=True, text=True, check=True
@@ -210,6 +210,22 @@ def test_hostile_names_are_text_on_the_docs_page(page, server):
     expect(page.locator(".opblock.is-open .opblock-body")).to_be_visible()
     page.locator(".opblock.is-open .tablinks", has_text="Schema").first.click()
     expect(page.locator(".opblock.is-open")).to_contain_text("instances")
+
+
+def test_a_description_is_text_on_the_docs_page(page, server):
+    told = " ".join(PAYLOADS)
+    parameter = {"name": "p", "in": "query", "description": told, "schema": {"type": "string"}}
+    operation = {"summary": told, "description": told, "tags": [told], "parameters": [parameter]}
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": told, "version": told, "description": told},
+        "paths": {"/x": {"get": {**operation, "responses": {"200": {"description": told}}}}},
+    }
+    page.route("**/openapi.json", lambda route: route.fulfill(json=document))
+    page.goto(f"{server}/docs")
+    page.locator('[data-path="/x"]').click()
+    expect(page.locator(".opblock-description")).to_contain_text(f"{PAYLOADS[0]} {PAYLOADS[1]}")
+    assert page.locator("#swagger-ui").locator("img, script, iframe, video, math").count() == 0
 
 
 def test_the_docs_page_tries_a_request(page, server, models):

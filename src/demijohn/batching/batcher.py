@@ -239,7 +239,6 @@ class Batcher:
                 request.error = Expired()
                 return
         if not request.done.acquire(blocking=False):
-            request.is_abandoned = True
             raise _late()
 
     def _expired(self) -> QueueFull:
@@ -322,7 +321,7 @@ class Batcher:
             now = self._clock()
             worker.note(len(worker.batch) - index, rows_left, now)
             rows_left -= request.n_rows
-            if request.deadline > now and not request.is_abandoned:
+            if request.deadline > now:
                 self._answer_alone(worker, request)
             else:
                 request.error = _late()

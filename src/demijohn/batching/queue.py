@@ -30,7 +30,7 @@ class Request:
     """One caller's rows, and what became of them."""
 
     __slots__ = (
-        "cut", "deadline", "done", "error", "is_abandoned", "layout", "method", "n_rows", "outputs",
+        "cut", "deadline", "done", "error", "layout", "method", "n_rows", "outputs",
         "parameters", "tensors",
     )  # fmt: skip
 
@@ -41,7 +41,6 @@ class Request:
         self.deadline = deadline
         self.n_rows = count_rows(tensors)
         self.layout: Layout | None = None  #: What those it is joined with share; None runs alone.
-        self.is_abandoned = False  #: Its caller has been answered 504.
         self.outputs: Tensors = {}
         self.cut: slice | None = None  #: Our rows of ``outputs``, where they are shared.
         self.error: Exception | None = None

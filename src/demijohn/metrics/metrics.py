@@ -63,6 +63,8 @@ class Metrics:
         """Begin without a ledger: at first, and in a child after a fork, which is a process of its own."""
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
+        # A mapping holds its file open, and by that our parent's lock: let go of it.
+        self._values: memoryview[float] = memoryview(b"").cast("d")
         self._requests: dict[tuple[str, str, str, int], Positions] = {}
         self._calls: dict[tuple[str, str, str], Positions] = {}
         self._singles: dict[tuple[str, ...], int] = {}

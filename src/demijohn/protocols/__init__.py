@@ -20,6 +20,13 @@ from . import native
 class InferenceProtocol(Protocol):
     """What a dialect offers."""
 
+    def check_content_type(self, content_type: str) -> None:
+        """Refuse a body by its header alone.
+
+        Raises:
+            UnsupportedMediaType: ``decode`` does not read it.
+        """
+
     def decode(self, body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
         """Read a request.
 

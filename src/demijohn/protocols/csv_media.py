@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from demijohn.errors import DecodeError
-from demijohn.messages import Array, Rows, Tensors
+from demijohn.messages import Array, Rows, Tensors, plain
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -30,13 +30,27 @@ def decode(body: bytes, *, has_header: bool) -> Rows:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DecodeError("The CSV body is not UTF-8") from error
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
-    except csv.Error as error:
-        raise DecodeError(f"The body is not valid CSV: {error}") from error
+    rows = list(read_rows(io.StringIO(text, newline="")))
     if not rows:
         raise DecodeError("The CSV body is empty")
     return Rows(rows[1:], columns=rows[0], is_text=True) if has_header else Rows(rows, is_text=True)
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Read rows of text cells one by one, the header included.
+
+    Args:
+        lines: As a text file gives them that was opened with ``newline=""``.
+
+    Raises:
+        DecodeError: the quotes do not match.
+    """
+    try:
+        for row in csv.reader(lines, strict=True):
+            if row:
+                yield row
+    except csv.Error as error:
+        raise DecodeError(f"The body is not valid CSV: {error}") from error
 
 
 def encode(outputs: Tensors) -> bytes:
@@ -49,9 +63,9 @@ def encode(outputs: Tensors) -> bytes:
 
 def _columns_of(name: str, array: Array) -> list[tuple[str, list[Any]]]:
     if array.ndim == 1:
-        return [(name, array.tolist())]
+        return [(name, plain(array))]
     flat = array.reshape(len(array), -1)
-    return [(f"{name}_{index}", flat[:, index].tolist()) for index in range(flat.shape[1])]
+    return [(f"{name}_{index}", plain(flat[:, index])) for index in range(flat.shape[1])]
 
 
 def write_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

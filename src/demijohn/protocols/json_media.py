@@ -8,6 +8,8 @@ Rules of this room:
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import re
 from collections.abc import Iterable
@@ -18,9 +20,12 @@ import orjson
 
 from demijohn.config import Settings
 from demijohn.errors import BodyTooLarge, DecodeError
-from demijohn.messages import Array
+from demijohn.messages import Array, plain
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_AS_TEXT = (complex, datetime.timedelta, decimal.Decimal)
+# Possessive, and the last quote may be missing: a broken body costs no more than a good one.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def parse(body: bytes, settings: Settings) -> Any:
@@ -47,7 +52,7 @@ def parse(body: bytes, settings: Settings) -> Any:
 
 
 def _count_values(body: bytes) -> int:
-    """Count the commas outside strings, plus one: no fewer than the values, in any nesting."""
+    """Count the commas outside strings, plus one: the scalars and empty containers, in any nesting."""
     return _STRING.sub(b'""', body).count(b",") + 1
 
 
@@ -96,10 +101,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def dump(document: Any) -> bytes:
-    """Write a document; numpy arrays and scalars are allowed anywhere in it."""
-    return orjson.dumps(
-        document, default=_default, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    )
+    """Write a document; numpy arrays and scalars are allowed anywhere in it.
+
+    Raises:
+        TypeError: it holds something that JSON has no form for.
+    """
+    return orjson.dumps(document, default=_default, option=_OPTIONS)
 
 
 def writable(array: Array) -> Any:
@@ -111,7 +118,7 @@ def writable(array: Array) -> Any:
         return np.ascontiguousarray(array, dtype=np.float64)
     if array.dtype.kind in "iub" and array.dtype.isnative:
         return np.ascontiguousarray(array)
-    return array.tolist()
+    return plain(array)
 
 
 def _default(value: Any) -> Any:
@@ -121,4 +128,9 @@ def _default(value: Any) -> Any:
         return value.item()
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    return str(value)
+    if hasattr(value, "isoformat"):  # of another class than datetime's own, e.g. pandas.Timestamp
+        return value.isoformat()
+    if isinstance(value, _AS_TEXT):
+        return str(value)
+    # Not its text: that of an object without one is its address in our memory.
+    raise TypeError(f"JSON has no form for a {type(value).__name__}")

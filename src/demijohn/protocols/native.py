@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from demijohn.config import Settings
-from demijohn.errors import DemijohnError, ParameterMismatch, Problem, SignatureMismatch, UnsupportedMediaType
+from demijohn.errors import (
+    DemijohnError,
+    ModelError,
+    ParameterMismatch,
+    Problem,
+    SignatureMismatch,
+    UnsupportedMediaType,
+)
 from demijohn.messages import Columns, Encoded, InferenceRequest, InferenceResponse, Inputs, Records, Rows
 
 from . import csv_media, json_media
@@ -27,21 +34,27 @@ BODIES = (JSON, CSV)  #: Media types that ``decode`` reads.
 ANSWERS = (JSON, CSV)  #: Media types that ``encode`` writes, the default first.
 
 
-def decode(body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
-    """Read a request; see ``InferenceProtocol.decode``."""
+def check_content_type(content_type: str) -> None:
+    """Refuse a body before it is read; see ``InferenceProtocol.check_content_type``."""
     if not content_type or content_type == JSON:
-        return read_document(json_media.parse(body, settings))
+        return
     media_type, options = _split(content_type)
+    if media_type not in BODIES:
+        raise UnsupportedMediaType(
+            f"Bodies of type {media_type[:80]!r} are not read; send one of {', '.join(BODIES)}"
+        )
     if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(f"Only UTF-8 is read, not {options['charset'][:40]!r}")
-    if media_type == JSON:
-        return read_document(json_media.parse(body, settings))
+
+
+def decode(body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
+    """Read a request; see ``InferenceProtocol.decode``."""
+    check_content_type(content_type)
+    media_type, options = _split(content_type)
     if media_type == CSV:
         has_header = options.get("header", "present").lower() != "absent"
         return InferenceRequest(csv_media.decode(body, has_header=has_header))
-    raise UnsupportedMediaType(
-        f"Bodies of type {media_type[:80]!r} are not read; send one of {', '.join(BODIES)}"
-    )
+    return read_document(json_media.parse(body, settings))
 
 
 def _split(content_type: str) -> tuple[str, dict[str, str]]:
@@ -104,7 +117,7 @@ def _split_frame(frame: Any) -> Inputs:
     columns = frame.get("columns")
     if columns is None:
         return Rows(frame["data"])
-    if not isinstance(columns, list) or not all(isinstance(name, (str, int)) for name in columns):
+    if not isinstance(columns, list) or not all(type(name) in (str, int) for name in columns):
         raise _misfit("'columns' as a list of names", columns)
     return Rows(frame["data"], columns=[str(name) for name in columns])
 
@@ -140,7 +153,10 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     }
     if response.classes is not None:
         document["classes"] = response.classes
-    return Encoded(json_media.dump(document), JSON)
+    try:
+        return Encoded(json_media.dump(document), JSON)
+    except TypeError as error:
+        raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
 
 
 def _predictions(response: InferenceResponse) -> Any:

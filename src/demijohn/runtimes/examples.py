@@ -106,12 +106,12 @@ def read_example(example: Any) -> Example | None:
     if example is None:
         return None
     try:
-        signature = infer(example)
         rows = _rows_of(example)
+        if not rows:
+            raise ConfigurationError("The example has no rows")
+        signature = infer(example)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise ConfigurationError(f"The example cannot be read as rows: {error}") from error
-    if not rows:
-        raise ConfigurationError("The example has no rows")
     if not hasattr(example, "dtypes"):
         return Example(signature, rows)
     special = {

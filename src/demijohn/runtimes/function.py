@@ -25,7 +25,7 @@ from .base import Joining
 from .event_loop import run_on_loop
 from .examples import Example, read_example
 from .frames import FrameBuilder
-from .function_signature import ArgumentKind, argument_kind, example_row, read_arguments
+from .function_signature import ALL_ROWS, ArgumentKind, argument_kind, example_row, read_arguments
 from .outputs import gather_rows, name_results
 from .pickles import missing_extra
 
@@ -92,10 +92,10 @@ class FunctionRuntime:
         return self._example
 
     def _read_signature(self, example: Example | None) -> Signature:
-        if self._kind is not ArgumentKind.SCALARS:
-            known = Signature("matrix", (self._arguments[0].spec,))
-            return known if example is None else example.complete(known)
-        known = Signature("table", tuple(argument.spec for argument in self._arguments))
+        if self._kind is ArgumentKind.SCALARS:
+            known = Signature("table", tuple(argument.spec for argument in self._arguments))
+        else:
+            known = Signature("matrix", (ALL_ROWS,))
         return known if example is None else example.complete(known)
 
     def _frame_builder(self, example: Example | None) -> FrameBuilder:

@@ -41,6 +41,9 @@ _EXAMPLE_CELLS = {
     "str": "a text", "int64": 0, "float64": 0.0, "bool": False, "datetime64[ns]": "2000-01-01T00:00:00",
 }  # fmt: skip
 
+#: What a function of all rows takes, as far as its hints say.
+ALL_ROWS = TensorSpec("inputs", "float64", (-1, -1), nullable=True)
+
 
 class ArgumentKind(enum.Enum):
     """How a function gets its rows."""
@@ -173,7 +176,7 @@ def _argument(parameter: inspect.Parameter, hint: Any) -> Argument:
     hint, is_optional = _without_none(hint)
     has_default = parameter.default is not _NO_DEFAULT
     if is_array(hint) or is_frame(hint):
-        spec = TensorSpec("inputs", "float64", (-1, -1), nullable=True)
+        spec = ALL_ROWS
     else:
         spec = replace(
             _column_spec(parameter.name, hint), nullable=is_optional or has_default, is_optional=has_default

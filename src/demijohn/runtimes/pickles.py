@@ -40,7 +40,14 @@ def load_pickle(artifact: Artifact, content: bytes) -> Any:
     except ModuleNotFoundError as error:
         raise _missing(artifact, error.name or "") from error
     except AttributeError as error:
-        raise LoadError(f"{artifact.path} names a class or function that is not here: {error}") from error
+        hint = (
+            "; move it from the script or notebook into a module of its own"
+            if "__main__" in str(error)
+            else ""
+        )
+        raise LoadError(
+            f"{artifact.path} names a class or function that is not here: {error}{hint}"
+        ) from error
     except Exception as error:
         # Anything at all can be raised in there: a pickle is a program.
         if "lz4" in str(error).lower():

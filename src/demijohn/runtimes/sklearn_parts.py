@@ -45,11 +45,31 @@ def inner_of(estimator: Any) -> list[Any]:
         inner = getattr(estimator, attribute, None) if is_a(estimator, name) else None
         if inner is None:
             continue
-        if not isinstance(inner, (list, tuple, np.ndarray)):
-            return [inner]
-        members = [part for part in np.ravel(np.asarray(inner, dtype=object)) if not isinstance(part, str)]
+        members = [part for part in flat(inner) if not isinstance(part, str)]
         return members if name in _HETEROGENEOUS else members[:1]
     return []
+
+
+def flat(parts: Any) -> list[Any]:
+    """Return the members of a list or an array of estimators, or the one estimator that it is.
+
+    numpy is not asked to make an array of a list: a pipeline looks like a sequence to it.
+    """
+    if isinstance(parts, np.ndarray):
+        return list(parts.ravel())
+    return list(parts) if isinstance(parts, (list, tuple)) else [parts]
+
+
+def known(estimator: Any, attribute: str) -> Any:
+    """Return what a fitted estimator knows of its columns; None if it does not.
+
+    A pipeline asks its first step, and knows nothing where that is "passthrough".
+    """
+    found = getattr(estimator, attribute, None)
+    if found is None and is_a(estimator, "Pipeline"):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return known(steps[0], attribute) if steps else None
+    return found
 
 
 def allows_missing(estimator: Any) -> bool | None:
@@ -69,7 +89,9 @@ def takes_numbers(estimator: Any) -> bool:
 def needs_positive(estimator: Any) -> bool:
     """Say whether an estimator takes positive numbers only."""
     tags = _input_tags(estimator)
-    return tags is not None and bool(tags.positive_only)
+    # PowerTransformer does not say so in its tags.
+    is_box_cox = getattr(estimator, "method", None) == "box-cox"
+    return is_box_cox or (tags is not None and bool(tags.positive_only))
 
 
 def _input_tags(estimator: Any) -> Any:
@@ -102,8 +124,8 @@ def _first_row(values: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
 
 def _thresholds(estimator: Any, n_columns: int) -> Sequence[float] | None:
     """Return the first threshold of each column that a tree asks about, 0 for the others."""
-    trees = np.ravel(np.asarray(getattr(estimator, "estimators_", [estimator]), dtype=object))
-    tree = getattr(trees[0], "tree_", None) if len(trees) else None
+    trees = flat(getattr(estimator, "estimators_", estimator))
+    tree = getattr(trees[0], "tree_", None) if trees else None
     if tree is None or getattr(tree, "n_features", None) != n_columns:
         return None
     values = [0.0] * n_columns

@@ -20,7 +20,15 @@ import numpy as np
 from demijohn.signature import Layout, Signature, TensorSpec
 
 from .object_graph import estimators_in
-from .sklearn_parts import allows_missing, inner_of, is_a, needs_positive, takes_numbers, typical_values
+from .sklearn_parts import (
+    allows_missing,
+    inner_of,
+    is_a,
+    known,
+    needs_positive,
+    takes_numbers,
+    typical_values,
+)
 
 
 @dataclass(slots=True)
@@ -64,8 +72,8 @@ def read_estimator(estimator: Any) -> Reading:
     """
     if takes_text(estimator):
         return Reading(Signature("vector", (TensorSpec("inputs", "str"),)), text=_text_of(estimator))
-    names = getattr(estimator, "feature_names_in_", None)
-    n_columns = len(names) if names is not None else getattr(estimator, "n_features_in_", None)
+    names = known(estimator, "feature_names_in_")
+    n_columns = len(names) if names is not None else known(estimator, "n_features_in_")
     if n_columns is None:
         return Reading(_matrix_signature([], -1))
     columns = [Column() for _ in range(int(n_columns))]
@@ -232,13 +240,14 @@ def _follow_encoder(encoder: Any, flows: list[Flow]) -> list[Flow]:
     refuses_unknown = getattr(encoder, "handle_unknown", "ignore") == "error"  # TargetEncoder never does
     outputs = []
     for flow, categories in zip(flows, encoder.categories_, strict=False):
-        known, has_missing = _split_missing(categories)
+        values, has_missing = _split_missing(categories)
         column = flow.source
         if column is not None and flow.is_raw:
-            column.dtype = _dtype_of(known, np.asarray(categories).dtype)
-            column.categories = tuple(known)
+            column.dtype = _dtype_of(values, np.asarray(categories).dtype)
+            column.categories = tuple(values)
             column.is_closed = refuses_unknown
-            column.value = known[0] if known else None
+            if column.value is None and values:
+                column.value = values[0]
             if any(value is None for value in categories):
                 column.missing = None
         takes_missing = has_missing or not refuses_unknown or is_a(encoder, "TargetEncoder")
@@ -259,18 +268,18 @@ def _stays(encoder: Any) -> bool:
 
 def _split_missing(categories: Any) -> tuple[list[Any], bool]:
     values = np.asarray(categories).tolist()
-    known = [value for value in values if value is not None and value == value]
-    return known, len(known) < len(values)
+    present = [value for value in values if value is not None and value == value]
+    return present, len(present) < len(values)
 
 
-def _dtype_of(known: list[Any], dtype: np.dtype[Any]) -> str:
-    if known and all(isinstance(value, str) for value in known):
+def _dtype_of(values: list[Any], dtype: np.dtype[Any]) -> str:
+    if values and all(isinstance(value, str) for value in values):
         return "str"
-    if dtype.kind == "b" or (known and all(isinstance(value, bool) for value in known)):
+    if dtype.kind == "b" or (values and all(isinstance(value, bool) for value in values)):
         return "bool"
     if dtype.kind in "iu":
         return dtype.name
-    if dtype.kind == "f" or (known and all(isinstance(value, (int, float)) for value in known)):
+    if dtype.kind == "f" or (values and all(isinstance(value, (int, float)) for value in values)):
         return "float64"
     return "object"
 

@@ -16,6 +16,8 @@ from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
 
 PIECE_BYTES = 65_536
 _MOST_ENCODINGS = 2
+_MOST_DIGITS = 18
+_MOST_MEMBERS = 10_000  # of one gzip body: each costs an engine, and may hold nothing
 
 
 def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int) -> bytes:
@@ -31,10 +33,11 @@ def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int)
         DecodeError: it ended early, or is not compressed as it says.
         UnsupportedMediaType: the Content-Encoding is not gzip, deflate or identity.
     """
+    check_length(environ, max_body_bytes)
     encodings = _encodings(environ.get("HTTP_CONTENT_ENCODING", ""))
     declared = environ.get("CONTENT_LENGTH") or ""
     if declared:
-        body = _read_declared(declared, stream, max_body_bytes)
+        body = _read_declared(declared, stream)
     elif environ.get("wsgi.input_terminated"):
         body = _read_to_end(stream, max_body_bytes)
     else:
@@ -42,6 +45,19 @@ def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int)
     for encoding in encodings:
         body = _inflate(body, encoding, max_body_bytes)
     return body
+
+
+def check_length(environ: Mapping[str, Any], max_body_bytes: int) -> None:
+    """Refuse a body by its Content-Length alone.
+
+    Raises:
+        BodyTooLarge: it is over the limit.
+    """
+    declared = environ.get("CONTENT_LENGTH") or ""
+    is_number = declared.isascii() and declared.isdigit()
+    # Python refuses to read a number of thousands of digits.
+    if is_number and (len(declared) > _MOST_DIGITS or int(declared) > max_body_bytes):
+        raise _too_large(max_body_bytes)
 
 
 def _encodings(header: str) -> list[str]:
@@ -53,12 +69,10 @@ def _encodings(header: str) -> list[str]:
     return names
 
 
-def _read_declared(declared: str, stream: BinaryIO, limit: int) -> bytes:
+def _read_declared(declared: str, stream: BinaryIO) -> bytes:
     if not (declared.isascii() and declared.isdigit()):
         raise DecodeError("The Content-Length is not a number")
     length = int(declared)
-    if length > limit:
-        raise _too_large(limit)
     body = stream.read(length) if length else b""
     if len(body) < length:
         rest = [body]
@@ -96,21 +110,33 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
         # the 'deflate' compressed data without the zlib wrapper".
         wbits = -15
     pieces: list[bytes] = []
-    left, rest = limit, body
-    while rest:
+    left, position = limit, 0
+    for _ in range(_MOST_MEMBERS):
+        if position >= len(body):
+            return b"".join(pieces)
         engine = zlib.decompressobj(wbits)
-        try:
-            piece = engine.decompress(rest, left + 1)
-        except zlib.error as error:
-            raise DecodeError(f"The body is not valid {encoding}") from error
-        left -= len(piece)
-        if left < 0:
-            raise _too_large(limit)
-        if not engine.eof:
-            raise DecodeError(f"The {encoding} body ended early")
-        pieces.append(piece)
-        rest = engine.unused_data if wbits == _WBITS["gzip"] else b""
-    return b"".join(pieces)
+        while not engine.eof:
+            # By pieces: what an engine leaves over is a copy, and there may be many engines.
+            compressed = body[position : position + PIECE_BYTES]
+            if not compressed:
+                raise DecodeError(f"The {encoding} body ended early")
+            piece = _decompress(engine, compressed, left + 1, encoding)
+            left -= len(piece)
+            if left < 0:
+                raise _too_large(limit)
+            pieces.append(piece)
+            position += len(compressed) - len(engine.unused_data)
+        if wbits != _WBITS["gzip"] and position < len(body):
+            raise DecodeError(f"Something follows the {encoding} body")
+    raise DecodeError(f"The {encoding} body has more than {_MOST_MEMBERS} members")
+
+
+def _decompress(engine: Any, compressed: bytes, most: int, encoding: str) -> bytes:
+    try:
+        piece: bytes = engine.decompress(compressed, most)
+    except zlib.error as error:
+        raise DecodeError(f"The body is not valid {encoding}") from error
+    return piece
 
 
 def _is_zlib(body: bytes) -> bool:

@@ -36,7 +36,7 @@ def guard() -> Response | None:
     """Run the checks; the blueprint's ``before_request``.
 
     Returns:
-        The answer to a CORS preflight, else None.
+        The answer to OPTIONS (a CORS preflight or not), else None.
 
     Raises:
         RequestError: a check failed.
@@ -53,7 +53,7 @@ def guard() -> Response | None:
     if shared.needs_key and request.endpoint not in OPEN_ENDPOINTS:
         _check_key(shared)
     _check_origin(shared)
-    return None
+    return _options() if request.method == "OPTIONS" else None
 
 
 def _request_id() -> str:
@@ -84,11 +84,15 @@ def is_loopback(host: str) -> bool:
 
 
 def _refuse_route() -> None:
-    allowed = [method for method in ("GET", "POST") if _takes(method)]
+    allowed = _allowed_methods()
     if not allowed:
         raise RouteNotFound("There is nothing at this address; GET /openapi.json lists the routes")
     methods = ", ".join(allowed)
     raise MethodNotAllowed(f"This address takes {methods}", headers={"Allow": methods})
+
+
+def _allowed_methods() -> list[str]:
+    return [method for method in ("GET", "POST") if _takes(method)]
 
 
 def _takes(method: str) -> bool:
@@ -128,6 +132,14 @@ def _with_port(host: str, scheme: str) -> str:
 
 def _is_preflight() -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _options() -> Response:
+    """Answer OPTIONS; Flask's own answer would name the methods of the catch-all as well."""
+    methods = [*_allowed_methods(), "OPTIONS"]
+    if "GET" in methods:
+        methods.append("HEAD")
+    return Response(headers={"Allow": ", ".join(sorted(methods))})
 
 
 def _preflight() -> Response:

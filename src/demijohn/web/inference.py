@@ -23,7 +23,7 @@ from demijohn.messages import Encoded, InferenceResponse
 from demijohn.predictor import Predictor
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
-from .bodies import read_body
+from .bodies import check_length, read_body
 from .services import Services, services
 
 #: Path and protocol; every path takes POST.
@@ -46,7 +46,7 @@ def predict(
     shared = services()
     if shared.lifecycle.is_draining:
         raise Draining(headers={"Retry-After": "1"})
-    predictor = shared.pool.find(name, version, alias)
+    predictor = shared.find(name, version, alias)
     answer = answer_prediction(
         shared, PROTOCOLS[protocol], predictor, method, request.environ, _stream(), g.demijohn_entered
     )
@@ -78,8 +78,11 @@ def answer_prediction(
     try:
         predictor.check_method(method)
         media_type = choose_media_type(environ.get("HTTP_ACCEPT", ""))
-        body = read_body(environ, stream, shared.settings.max_body_bytes)
-        inference = protocol.decode(body, environ.get("CONTENT_TYPE", ""), shared.settings)
+        content_type, limit = environ.get("CONTENT_TYPE") or "", shared.settings.max_body_bytes
+        check_length(environ, limit)
+        protocol.check_content_type(content_type)
+        body = read_body(environ, stream, limit)
+        inference = protocol.decode(body, content_type, shared.settings)
         response = predictor.predict(method, inference, entered + shared.settings.deadline_s)
         answer = protocol.encode(response, inference, media_type)
         status, n_rows = 200, response.n_rows

@@ -6,6 +6,8 @@ Rules of this room:
    never in a path, a key of ours or a text that a page may read as Markdown.
 3. Every status an operation can answer stands in it; which errors have which status is read from
    ``errors``.
+4. Versions and aliases have paths of their own where a model has a choice of them; where its only
+   version is meant by every path, a second path of the same types would only lengthen the page.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
@@ -71,7 +73,9 @@ def _options(shared: Services, root: str) -> dict[str, Any]:
     text = (
         "Fitted models over HTTP. Bodies may be compressed (`Content-Encoding: gzip` or `deflate`). "
         "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. "
-        "Errors are `application/problem+json`."
+        "Errors are `application/problem+json`. Under `/models/{name}/versions/{version}/` and "
+        "`/models/{name}/aliases/{alias}/` each method of a model is there too; they are listed for "
+        "models of several versions, or with an alias."
     )
     options: dict[str, Any] = {"servers": [{"url": root or "/"}], "info": {"description": text}}
     if shared.needs_key:
@@ -148,11 +152,12 @@ class _Routes:
         latest = entry.latest
         self._spec.tag({"name": name, "description": f"{latest.runtime.framework}, version {latest.version}"})
         under = [(f"/models/{name}", latest)]
-        under += [(f"/models/{name}/versions/{version}", p) for version, p in entry.versions.items()]
-        under += [
-            (f"/models/{name}/aliases/{alias}", entry.versions[version])
-            for alias, version in entry.aliases.items()
-        ]
+        if entry.aliases or len(entry.versions) > 1:
+            under += [(f"/models/{name}/versions/{version}", p) for version, p in entry.versions.items()]
+            under += [
+                (f"/models/{name}/aliases/{alias}", entry.versions[version])
+                for alias, version in entry.aliases.items()
+            ]
         for path, predictor in under:
             for method in predictor.runtime.methods:
                 self._add_method(f"{path}/{method}", predictor, method)

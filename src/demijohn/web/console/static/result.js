@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 
 const MOST_SHOWN = 100;
 const MOST_BARS = 20;
+const LONG_VALUE = 12; // characters; beyond, a value is set smaller so that a float stays on one line
 
 /**
  * @param {{value: Object, text: string, duration_s: number}} answer - of a prediction route
@@ -36,7 +37,8 @@ function drawPrediction(prediction, classes, method) {
   }
   if (Array.isArray(prediction)) return drawPairs(prediction.map((value, index) => [index, value]));
   if (prediction !== null && typeof prediction === "object") return drawRecord(prediction, classes, isProbability);
-  return h("output", { class: "value" }, asText(prediction));
+  const text = asText(prediction);
+  return h("output", { class: text.length > LONG_VALUE ? "value long" : "value" }, text);
 }
 
 /** Several outputs: each with its own classes, in the order of the record. */

@@ -1,0 +1,5 @@
+"""``python -m demijohn``."""
+
+from .cli import main
+
+main()

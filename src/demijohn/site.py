@@ -1,0 +1,224 @@
+"""The models that one ``demijohn serve`` was asked for, and the app around them.
+
+Rules of this room:
+1. Files are loaded once, before the fork, so that what is wrong with one is said at once and the
+   workers share their pages.
+2. Everything that the options name (model, version, file) must be there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import WSGIApplication
+
+from . import runtimes, targets
+from .announcement import describe
+from .config import Settings
+from .errors import ConfigurationError, DemijohnError, LoadError
+from .examples import read_example
+from .lifecycle import Lifecycle
+from .pool import check_name
+from .runtimes.base import Runtime
+
+if TYPE_CHECKING:
+    from .extension import Demijohn
+
+logger = logging.getLogger("demijohn")
+
+_SHOWN_FILES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOptions:
+    """The options of ``demijohn serve`` that are about models."""
+
+    host: str
+    workers: int
+    name: str | None = None
+    examples: Sequence[str] = ()
+    default: str | None = None
+    aliases: Sequence[str] = ()
+    reload: bool = False
+    strict_versions: bool = False
+
+
+class Site:
+    """Loads the models, makes the app in each worker, announces it.
+
+    Args:
+        words: The command line's targets.
+        settings: Of the server.
+        options: As the operator gave them.
+
+    Raises:
+        OperatorError: a model cannot be loaded, or an option names what is not there.
+    """
+
+    def __init__(self, words: Sequence[str], settings: Settings, options: SiteOptions) -> None:
+        self._settings = settings
+        self._options = options
+        self._targets = _named([targets.parse(word) for word in words], options.name)
+        found = targets.find(self._targets)
+        _tell_passed_over(found.passed_over)
+        self._files = found.files
+        self._aliases = [_alias(text) for text in options.aliases]
+        self._check_names({file.key for file in self._files})
+        self._examples = self._read_examples()
+        self._runtimes = [self.load(file) for file in self._files]
+
+    def load(self, file: targets.ModelFile, *, allow_code: bool = True) -> Runtime:
+        """Load one file, with the example that was given for its model.
+
+        Raises:
+            OperatorError: it cannot be loaded; says which file.
+        """
+        try:
+            runtime = runtimes.load(
+                file.path,
+                example=self._examples.get(file.name),
+                strict_versions=self._options.strict_versions,
+                allow_code=allow_code,
+            )
+        except LoadError:
+            raise
+        except DemijohnError as error:
+            raise ConfigurationError(f"{file.path}: {error.detail}", errors=error.errors) from error
+        for warning in runtime.warnings:
+            logger.warning("%s: %s", file.path, warning)
+        return runtime
+
+    def make_app(self, lifecycle: Lifecycle) -> WSGIApplication:
+        """Build the app; runs in each worker, after the fork."""
+        from flask import Flask
+
+        from .extension import Demijohn
+
+        _share_cores(self._options.workers)
+        app = Flask("demijohn.serve", static_folder=None)
+        models = Demijohn.of_server(app, self._settings, bound_host=self._options.host)
+        for file, runtime in zip(self._files, self._runtimes, strict=True):
+            models.add_runtime(file.name, runtime, version=file.version)
+        for alias in self._aliases:
+            models.alias(*alias)
+        if self._options.default:
+            models.set_default(self._options.default)
+        if self._options.reload:
+            self._watch(models, lifecycle)
+        models.start()
+        return app
+
+    def announcement(self, url: str) -> list[str]:
+        """Return what to print: the address, the models, and a command for each that works when pasted."""
+        return describe(url, list(zip(self._files, self._runtimes, strict=True)), self._settings)
+
+    def _watch(self, models: Demijohn, lifecycle: Lifecycle) -> None:
+        from . import watching
+
+        # Several workers say the same of the same file; the number tells whose words they are.
+        prefix = f"worker {lifecycle.worker_id}: "
+        watching.logger.setLevel(logging.INFO)
+        watching.logger.addFilter(lambda record: _prefixed(record, prefix))
+        served = _Served(self, models, self._aliases)
+        watching.Watcher(self._targets, self._files, served).start()
+
+    def _read_examples(self) -> dict[str, Any]:
+        names = list(dict.fromkeys(file.name for file in self._files))
+        examples: dict[str, Any] = {}
+        for word in self._options.examples:
+            name, equals, path = word.partition("=")
+            if not equals or Path(word).exists():
+                if len(names) != 1:
+                    raise ConfigurationError(
+                        "--example FILE is for one model; write --example name=FILE for several"
+                    )
+                name, path = names[0], word
+            if name not in names:
+                raise ConfigurationError(f"--example {word}: there is no model {name!r}")
+            examples[name] = read_example(Path(path), self._settings)
+        return examples
+
+    def _check_names(self, known: Iterable[tuple[str, str]]) -> None:
+        names = ", ".join(dict.fromkeys(name for name, _ in known))
+        default = self._options.default
+        if default and default not in {name for name, _ in known}:
+            raise ConfigurationError(f"--default {default}: there is no such model; models: {names}")
+        for name, alias, version in self._aliases:
+            if (name, version) not in known:
+                versions = ", ".join(sorted(f"{n} version {v}" for n, v in known))
+                raise ConfigurationError(
+                    f"--alias {name}@{alias}={version}: there is no such version; there are: {versions}"
+                )
+
+
+class _Served:
+    """What ``--reload`` changes: the models of one worker."""
+
+    def __init__(self, site: Site, models: Demijohn, aliases: Sequence[tuple[str, str, str]]) -> None:
+        self._site = site
+        self._models = models
+        self._aliases = aliases
+
+    def put(self, file: targets.ModelFile, *, allow_code: bool) -> None:
+        """Load a file beside what serves, then swap."""
+        runtime = self._site.load(file, allow_code=allow_code)
+        self._models.put_runtime(file.name, runtime, version=file.version)
+        for alias in self._aliases:  # a version that was gone comes back with its aliases
+            if (alias[0], alias[2]) == file.key:
+                self._models.alias(*alias)
+        self._models.start()
+
+    def drop(self, name: str, version: str) -> None:
+        """Stop serving a version."""
+        self._models.remove(name, version)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _named(found: list[targets.Target], name: str | None) -> list[targets.Target]:
+    if name is None:
+        return found
+    if len(found) != 1:
+        raise ConfigurationError("--name is for one target; write name=path for several")
+    return [targets.Target(found[0].path, check_name(name))]
+
+
+def _tell_passed_over(paths: Sequence[Path]) -> None:
+    if paths:
+        shown = ", ".join(map(str, paths[:_SHOWN_FILES]))
+        more = ", …" if len(paths) > _SHOWN_FILES else ""
+        logger.warning("passed over, since no model: %s%s", shown, more)
+
+
+def _alias(text: str) -> tuple[str, str, str]:
+    name, at, rest = text.partition("@")
+    alias, equals, version = rest.partition("=")
+    if not (at and equals and name and alias and version):
+        raise ConfigurationError(f"--alias {text}: write NAME@ALIAS=VERSION, e.g. iris@champion=3")
+    return name, check_name(alias, "alias"), version
+
+
+def _share_cores(workers: int) -> None:
+    """Share the cores out between the workers' OpenMP pools.
+
+    scikit-learn's OpenMP code takes every core even for one row. BLAS is left alone: with another
+    number of threads it may sum in another order, and answers would differ in their last bits.
+    """
+    threadpoolctl = sys.modules.get("threadpoolctl")
+    if threadpoolctl is not None:
+        threadpoolctl.threadpool_limits(max(1, count_cores() // workers), user_api="openmp")
+
+
+def _prefixed(record: logging.LogRecord, prefix: str) -> bool:
+    record.msg = prefix + str(record.msg)
+    return True

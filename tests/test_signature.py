@@ -1,0 +1,282 @@
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from demijohn.errors import SignatureMismatch
+from demijohn.messages import Columns, Records, Rows
+from demijohn.signature import Signature, TensorSpec, as_json_value, infer, output_specs
+
+MATRIX = Signature("matrix", (TensorSpec("inputs", shape=(-1, 2)),))
+VECTOR = Signature("vector", (TensorSpec("inputs", "str"),))
+TABLE = Signature(
+    "table",
+    (
+        TensorSpec("age"),
+        TensorSpec("job", "str", nullable=True),
+        TensorSpec("note", "object", nullable=True, is_optional=True),
+    ),
+)
+
+
+def problems_of(signature, inputs):
+    with pytest.raises(SignatureMismatch) as caught:
+        signature.validate(inputs)
+    return [(p.row, p.column, p.expected, p.received) for p in caught.value.errors]
+
+
+def lists(tensors):
+    return {name: array.tolist() for name, array in tensors.items()}
+
+
+EXPECTED = {"age": [30.0, 40.5], "job": ["cook", None], "note": [None, 7]}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        Rows([[30, "cook", None], [40.5, None, 7]]),
+        Rows([[None, 30, "cook"], [7, 40.5, None]], columns=["note", "age", "job"]),
+        Records([{"job": "cook", "age": 30}, {"note": 7, "age": 40.5, "job": None}]),
+        Columns({"job": ["cook", None], "age": [30, 40.5], "note": [None, 7]}),
+        Rows([["30", "cook", ""], ["40.5", "", "7"]], is_text=True),
+    ],
+)
+def test_all_forms_of_inputs_become_the_same_tensors(inputs):
+    assert lists(TABLE.validate(inputs)) == EXPECTED
+
+
+@given(st.permutations(["age", "job", "note"]))
+def test_columns_are_matched_by_name_in_any_order(order):
+    columns = {name: EXPECTED[name] for name in order}
+    assert lists(TABLE.validate(Columns(columns))) == EXPECTED
+
+
+def test_an_optional_column_may_be_left_out():
+    assert lists(TABLE.validate(Records([{"age": 1, "job": "x"}])))["note"] == [None]
+    assert lists(TABLE.validate(Columns({"age": [1], "job": ["x"]})))["note"] == [None]
+    assert lists(TABLE.validate(Rows([[1, "x"]], columns=["age", "job"])))["note"] == [None]
+
+
+def test_missing_and_unknown_columns_are_named():
+    assert problems_of(TABLE, Records([{"age": 1, "job": "x"}, {"age": 1, "jobs": "x"}])) == [
+        (1, "job", "str", "nothing"),
+        (1, "jobs", "no such column", "an unknown column"),
+    ]
+    assert problems_of(TABLE, Columns({"job": ["x"]})) == [(None, "age", "float64", "nothing")]
+    assert (
+        problems_of(TABLE, Rows([[1]], columns=["x"]))
+        == [
+            (None, "age", "float64", "nothing"),
+            (None, "job", "str", "nothing"),
+            (None, "x", "no such column", "an unknown column"),
+            (0, None, "3 values", "1 values"),
+        ][:3]
+    )
+
+
+def test_a_column_named_twice_is_refused():
+    problems = problems_of(TABLE, Rows([[1, 2, "x"]], columns=["age", "age", "job"]))
+    assert problems == [(None, "age", "each column once", "the column twice")]
+
+
+def test_rows_of_another_length_are_named():
+    assert problems_of(TABLE, Rows([[1, "a", 2], [1], 5])) == [
+        (1, None, "3 values", "1 values"),
+        (2, None, "a list of 3 values", "5"),
+    ]
+
+
+def test_columns_of_another_length_are_named():
+    assert problems_of(TABLE, Columns({"age": [1, 2], "job": ["x"], "note": 5})) == [
+        (None, "job", "2 values, as in the first column", "1 values"),
+        (None, "note", "a list of values", "5"),
+    ]
+
+
+@pytest.mark.parametrize("inputs", [Rows([]), Records([]), Columns({"age": [], "job": []})])
+def test_no_rows_at_all_are_refused(inputs):
+    assert problems_of(TABLE, inputs) == [(None, None, "at least 1 row", "0 rows")]
+
+
+def test_a_record_that_is_no_object_is_named():
+    assert problems_of(TABLE, Records([5, {"age": 1, "job": "x"}])) == [(0, None, "an object", "5")]
+
+
+def test_problems_have_row_and_column():
+    assert problems_of(TABLE, Records([{"age": "old", "job": 3}])) == [
+        (0, "age", "float64", 'the string "old"'),
+        (0, "job", "str or null", "3"),
+    ]
+
+
+def test_a_matrix_takes_rows_by_position_only():
+    assert MATRIX.validate(Rows([[1, 2], [3, 4]]))["inputs"].tolist() == [[1, 2], [3, 4]]
+    assert MATRIX.validate(Rows([["1", "2"]], columns=["b", "a"], is_text=True))["inputs"].tolist() == [
+        [1, 2]
+    ]
+    assert MATRIX.validate(Columns({"inputs": [[1, 2]]}))["inputs"].tolist() == [[1, 2]]
+    for inputs in (Records([{"a": 1, "b": 2}]), Columns({"a": [1], "b": [2]}), Columns({"inputs": 5})):
+        assert problems_of(MATRIX, inputs) == [(None, None, "rows as lists", "named columns")]
+    for empty in (Rows([]), Columns({"inputs": []})):
+        assert problems_of(MATRIX, empty) == [(None, None, "at least 1 row", "0 rows")]
+
+
+def test_a_vector_takes_values_or_lists_of_one_value():
+    assert VECTOR.validate(Rows(["a", ["b"]]))["inputs"].tolist() == ["a", "b"]
+    assert problems_of(VECTOR, Rows([["a", "b"]])) == [(0, None, "str", "a list of 2 values")]
+
+
+def test_a_signature_knows_its_columns_and_writes_itself():
+    assert TABLE.columns == ("age", "job", "note")
+    assert MATRIX.columns is None
+    assert str(MATRIX) == "inputs: float64 (n_rows, 2)"
+    assert str(TABLE) == "age: float64 (n_rows,); job: str? (n_rows,); note: object? (n_rows,)"
+    wide = Signature("table", tuple(TensorSpec(f"c{i}") for i in range(6)))
+    assert str(wide).endswith("; and 2 more columns")
+    assert str(TensorSpec("x", shape=(-1, -1))) == "x: float64 (n_rows, any)"
+
+
+def test_a_signature_as_json_has_inputs_and_outputs():
+    signature = MATRIX.with_outputs({"predict": (TensorSpec("predict", "str", categories=("a", "b")),)})
+    assert signature.as_json() == {
+        "layout": "matrix",
+        "inputs": [
+            {"name": "inputs", "dtype": "float64", "shape": [-1, 2], "nullable": False, "categories": None}
+        ],
+        "outputs": {
+            "predict": [
+                {
+                    "name": "predict",
+                    "dtype": "str",
+                    "shape": [-1],
+                    "nullable": False,
+                    "categories": ["a", "b"],
+                }
+            ]
+        },
+    }
+
+
+def test_outputs_are_described_by_what_came():
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [[1], [1, 2]]
+    specs = output_specs(
+        {
+            "labels": np.array(["a", "b"]),
+            "texts": np.array(["a", "b"], dtype=object),
+            "proba": np.zeros((2, 3)),
+            "ragged": ragged,
+        }
+    )
+    assert [(spec.name, spec.dtype, spec.shape) for spec in specs] == [
+        ("labels", "str", (-1,)),
+        ("texts", "str", (-1,)),
+        ("proba", "float64", (-1, 3)),
+        ("ragged", "object", (-1,)),
+    ]
+
+
+def inferred(example):
+    signature = infer(example)
+    return signature.layout, [(s.name, s.dtype, s.shape, s.nullable) for s in signature.inputs]
+
+
+@pytest.mark.parametrize(
+    ("example", "layout", "dtype", "shape", "nullable"),
+    [
+        (np.zeros((2, 3)), "matrix", "float64", (-1, 3), False),
+        (np.zeros((2, 3), dtype=np.int32), "matrix", "int32", (-1, 3), False),
+        (np.array([[1.0, np.nan]]), "matrix", "float64", (-1, 2), True),
+        (np.array(["a", "b"]), "vector", "str", (-1,), False),
+        (np.array([["a", 1.0]], dtype=object), "matrix", "object", (-1, 2), False),
+        (sparse.csr_matrix(np.eye(2)), "matrix", "float64", (-1, 2), False),
+        ([[1, 2], [3, 4.5]], "matrix", "float64", (-1, 2), False),
+        ([[1, None]], "matrix", "float64", (-1, 2), True),
+        ([["a", 1]], "matrix", "object", (-1, 2), False),
+        ([[True, False]], "matrix", "bool", (-1, 2), False),
+        (["a", "b"], "vector", "str", (-1,), False),
+        (pd.Series(["a", "b"]), "vector", "str", (-1,), False),
+        ([datetime.date(2024, 1, 1)], "vector", "datetime64[ns]", (-1,), False),
+        ([None], "vector", "object", (-1,), True),
+    ],
+)
+def test_an_example_without_names_is_a_matrix_or_a_vector(example, layout, dtype, shape, nullable):
+    assert inferred(example) == (layout, [("inputs", dtype, shape, nullable)])
+
+
+def test_example_rows_of_several_lengths_are_an_error():
+    with pytest.raises(ValueError, match=r"rows of one length, received rows of \[1, 2\] values"):
+        infer([[1], [1, 2]])
+
+
+def test_records_are_a_table_of_what_their_values_share():
+    records = [{"a": 1, "b": "x", "c": True}, {"a": 2.5, "b": None, "c": 3}]
+    assert inferred(records) == (
+        "table",
+        [("a", "float64", (-1,), False), ("b", "str", (-1,), True), ("c", "object", (-1,), False)],
+    )
+    assert inferred({"a": 1})[0] == "table"
+
+
+def test_a_data_frame_keeps_its_dtypes():
+    frame = pd.DataFrame(
+        {
+            "float": [1.0, None],
+            "int": [1, 2],
+            "bool": [True, False],
+            "text": ["a", None],
+            "when": pd.to_datetime(["2024-01-01", None]),
+            "Int64": pd.array([1, None], dtype="Int64"),
+            "boolean": pd.array([True, None], dtype="boolean"),
+            "string": pd.array(["a", None], dtype="string"),
+            "mixed": [1, "a"],
+            5: pd.Categorical(["u", "v"], categories=["v", "u"]),
+            "grade": pd.Categorical([2, None], categories=[1, 2, 3]),
+        }
+    )
+    assert inferred(frame)[1] == [
+        ("float", "float64", (-1,), True),
+        ("int", "int64", (-1,), False),
+        ("bool", "bool", (-1,), False),
+        ("text", "str", (-1,), True),
+        ("when", "datetime64[ns]", (-1,), True),
+        ("Int64", "int64", (-1,), True),
+        ("boolean", "bool", (-1,), True),
+        ("string", "str", (-1,), True),
+        ("mixed", "object", (-1,), False),
+        ("5", "str", (-1,), False),
+        ("grade", "int64", (-1,), True),
+    ]
+    specs = {spec.name: spec for spec in infer(frame).inputs}
+    assert specs["5"].categories == ("v", "u")
+    assert specs["grade"].categories == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (np.float64(1.5), 1.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
+        (float("nan"), None),
+        (float("inf"), None),
+        (None, None),
+        (pd.NA, None),
+        (pd.NaT, None),
+        (np.datetime64("NaT"), None),
+        (np.datetime64("2024-01-01"), "2024-01-01"),
+        (pd.Timestamp("2024-01-01 12:00"), "2024-01-01T12:00:00"),
+        (datetime.date(2024, 1, 1), "2024-01-01"),
+        ([1], [1]),
+        (1 + 2j, "(1+2j)"),
+    ],
+)
+def test_cells_are_written_as_json_can(value, written):
+    assert as_json_value(value) == written
+    assert type(as_json_value(value)) is type(written)
