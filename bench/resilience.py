@@ -66,11 +66,13 @@ def say(name: str, value: object, target: str = "", is_met: bool = True) -> None
 @contextmanager
 def served(command: Path, *words: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run ``demijohn serve``; yields it and its port."""
+    log = (folder / "server.log").open("a")
     process = subprocess.Popen(
         [command, "serve", *words, "--port", "0", "--workers", str(N_WORKERS)],
         cwd=folder,
         env={**os.environ, "DEMIJOHN_MAX_QUEUE_S": str(MAX_QUEUE_S)},
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     assert process.stdout
@@ -79,13 +81,14 @@ def served(command: Path, *words: str, folder: Path) -> Iterator[tuple[subproces
             if found := re.search(r"http://[\d.]+:(\d+)", line):
                 break
         else:
-            sys.exit("demijohn serve did not start")
+            sys.exit(f"demijohn serve did not start: {(folder / 'server.log').read_text()[-1000:]}")
         threading.Thread(target=process.stdout.read, daemon=True).start()
         wait_for_workers(process)
         yield process, int(found[1])
     finally:
         process.kill()
         process.wait()
+        log.close()
 
 
 def wait_for_workers(process: subprocess.Popen[str]) -> None:
@@ -115,7 +118,7 @@ def make_model(folder: Path) -> str:
 
 def kill_workers(command: Path, folder: Path, seconds: float, n_kills: int) -> None:
     """Kill a worker every so often under wrk; a connection of wrk always waits for one answer."""
-    print(f"\nkill -9 of a worker, {n_kills} times in {seconds:.0f} s, under wrk with {N_CONNECTIONS} connections")
+    print(f"\nkill -9 of a worker, {n_kills} times in {seconds:.0f} s, under wrk -c{N_CONNECTIONS}")
     wrk = shutil.which("wrk")
     if wrk is None:
         missed.append("wrk")
@@ -124,9 +127,7 @@ def kill_workers(command: Path, folder: Path, seconds: float, n_kills: int) -> N
     script = folder / "post.lua"
     head, _, body = IRIS.decode().partition("\r\n\r\n")
     script.write_text(
-        'wrk.method = "POST"\n'
-        f"wrk.body = '{body}'\n"
-        'wrk.headers["Content-Type"] = "application/json"\n'
+        f'wrk.method = "POST"\nwrk.body = \'{body}\'\nwrk.headers["Content-Type"] = "application/json"\n'
     )
     with served(command, make_model(folder), folder=folder) as (process, port):
         url = f"http://127.0.0.1:{port}{head.split()[1]}"
@@ -243,7 +244,9 @@ async def at_capacity(port: int, seconds: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true", help="minutes instead of seconds")
     parser.add_argument("--demijohn", type=Path, default=Path(sys.executable).with_name("demijohn"))
     parser.add_argument("--only", choices=["kill", "end", "overload"], help="one part")

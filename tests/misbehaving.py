@@ -118,6 +118,10 @@ def load(how: str, lifecycle: Lifecycle) -> Application:
     return Application(lifecycle)
 
 
+def announce(url: str) -> None:
+    os.write(1, f"{url}\n".encode())
+
+
 def main() -> int:
     """Serve as the JSON in the first argument says."""
     order = json.loads(sys.argv[1])
@@ -125,10 +129,13 @@ def main() -> int:
     options = ServerOptions(**order["options"])
     try:
         return serve(
-            lambda lifecycle: load(order["load"], lifecycle), options, settings, lambda url: print(url, flush=True)
+            lambda lifecycle: load(order["load"], lifecycle),
+            options,
+            settings,
+            announce,
         )
     except DemijohnError as error:
-        print(error.detail, file=sys.stderr)
+        sys.stderr.write(f"{error.detail}\n")
         return 2
 
 
@@ -184,7 +191,10 @@ class Server:
 
 
 def ask(
-    connection: http.client.HTTPConnection, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    connection: http.client.HTTPConnection,
+    path: str,
+    body: bytes | Iterable[bytes] | None = None,
+    **headers: str,
 ) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request("GET" if body is None else "POST", path, body, named)

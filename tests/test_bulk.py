@@ -17,11 +17,11 @@ import pytest
 from sklearn.cluster import Birch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
+from tests.model_files import hostile, hostile_table, iris, iris_rows, line, save
+from tests.servers import DEMIJOHN
 
 from demijohn import bulk
 from demijohn.cli import main
-from tests.model_files import hostile, hostile_table, iris, iris_rows, line, save
-from tests.servers import DEMIJOHN
 
 
 class Ran:

@@ -14,11 +14,11 @@ from itertools import repeat
 
 import psutil
 import pytest
+from tests.misbehaving import PATIENCE_S, Server, ask, in_background, load, running, started, until
 
 from demijohn.config import Settings
 from demijohn.errors import ConfigurationError
 from demijohn.server import ServerOptions, serve
-from tests.misbehaving import PATIENCE_S, Server, ask, in_background, load, running, started, until
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def test_a_failing_application_is_an_empty_500(server: Server, path: str) -> Non
     assert server.workers() == before
 
 
-@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nSet-Cookie: b=c", "a\0b", "a\x7fb", "a\u20acb", 1, None])
+@pytest.mark.parametrize(
+    "value", ["a\rb", "a\nb", "a\r\nSet-Cookie: b=c", "a\0b", "a\x7fb", "a\u20acb", 1, None]
+)
 def test_an_unclean_response_header_is_an_empty_500_and_ends_no_worker(server: Server, value: object) -> None:
     before = server.workers()
     answer = server.request("/header", json.dumps(value).encode())
@@ -116,7 +118,9 @@ def status_of(connection: socket.socket) -> int:
 
 def test_a_million_chunks_of_one_byte_cost_no_memory(server: Server) -> None:
     before = memory_of(server)
-    with server.raw(b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n") as it:
+    with server.raw(
+        b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    ) as it:
         for _ in range(100):
             it.sendall(b"1\r\na\r\n" * 10_000)
         it.sendall(b"0\r\n\r\n")

@@ -56,6 +56,32 @@ def test_columns_are_matched_by_name_in_any_order(order):
     assert lists(TABLE.validate(Columns(columns))) == EXPECTED
 
 
+NUMBERS = Signature("table", (TensorSpec("a"), TensorSpec("b", nullable=True)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"a": [1, 2.5], "b": [3, 4]}, {"a": [1.0, 2.5], "b": [3.0, 4.0]}),
+        ({"b": np.array([3.0]), "a": [1]}, {"a": [1.0], "b": [3.0]}),
+    ],
+)
+def test_a_table_of_numbers_is_cast_in_one_go(columns, expected):
+    tensors = NUMBERS.validate(Columns(columns))
+    assert lists(tensors) == expected
+    assert all(array.dtype == np.float64 for array in tensors.values())
+
+
+def test_a_table_of_numbers_still_names_each_misfit():
+    assert np.isnan(NUMBERS.validate(Columns({"a": [1], "b": [None]}))["b"][0])
+    assert problems_of(NUMBERS, Columns({"a": [None, True], "b": [1, 10**400]})) == [
+        (0, "a", "float64", "null"),
+        (1, "a", "float64", "true"),
+        (1, "b", "float64 or null", f"{str(10**400)[:40]}…, which is too large"),
+    ]
+    assert problems_of(NUMBERS, Rows([[10**400, 1]]))[0][:2] == (0, "a")
+
+
 def test_an_optional_column_may_be_left_out():
     assert lists(TABLE.validate(Records([{"age": 1, "job": "x"}])))["note"] == [None]
     assert lists(TABLE.validate(Columns({"age": [1], "job": ["x"]})))["note"] == [None]

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.model_files import iris, line, save, unprivileged
 
 from demijohn.errors import ConfigurationError, LoadError, UnknownFormat
 from demijohn.targets import Candidate, Target, find, is_app, parse, read_candidate, stamp, stem
-from tests.model_files import iris, line, save, unprivileged
 
 
 def found(*words: str | Path) -> dict[tuple[str, str], str]:

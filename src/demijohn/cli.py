@@ -30,9 +30,10 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except DemijohnError as error:
             _tell(error.detail)
-            for text in map(str, error.errors):
-                if text not in error.detail:
-                    click.echo(f"  {text}", err=True)
+            for problem in error.errors:
+                is_located = problem.row is not None or problem.column is not None
+                if is_located and str(problem) not in error.detail:
+                    click.echo(f"  {problem}", err=True)
             sys.exit(USAGE_ERROR)
 
     return run

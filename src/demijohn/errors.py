@@ -99,6 +99,14 @@ class KeyMissing(RequestError):
     title = "A valid API key is needed"
 
 
+class RefusedByApp(RequestError):
+    """A hook of the app that the extension lives in refused the request, with a status of its own."""
+
+    status = 403
+    code = "refused_by_app"
+    title = "The app refused the request"
+
+
 class OriginRefused(RequestError):
     """A web page of another origin sent the request."""
 

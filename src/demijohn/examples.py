@@ -84,7 +84,7 @@ def _plain_rows(inputs: Rows, limit: int) -> Any:
         for index, row in enumerate(rows):
             if not isinstance(row, list) or len(row) != len(inputs.columns):
                 raise LoadError(
-                    f"row {index} of the example has not {len(inputs.columns)} cells, as the header"
+                    f"row {index} has not {len(inputs.columns)} cells, as the header has"
                 )
     if inputs.is_text:
         rows = [list(row) for row in zip(*map(_typed, zip(*rows, strict=True)), strict=True)]

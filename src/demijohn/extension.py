@@ -13,7 +13,7 @@ Rules of this room:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,9 +75,7 @@ class Demijohn:
     """
 
     def __init__(self, app: Flask | None = None, *, url_prefix: str | None = None, **settings: Any) -> None:
-        unknown = settings.keys() - Settings.__dataclass_fields__.keys()
-        if unknown:
-            raise TypeError(f"Demijohn has no setting {', '.join(sorted(unknown))}")
+        _refuse_unknown(settings)
         self._given = settings | ({} if url_prefix is None else {"url_prefix": url_prefix})
         self._models: dict[tuple[str, str], _Added] = {}
         self._aliases: list[tuple[str, str, str]] = []
@@ -97,7 +95,7 @@ class Demijohn:
         """Give an app the routes, and the models that were added so far and later."""
         if EXTENSION in app.extensions:
             raise RuntimeError("This app already has a Demijohn; use that one.")
-        settings = Settings.from_mapping(app.config, os.environ, **self._given)
+        settings = _read_settings(app.config, self._given)
         self._init(app, settings)
 
     def _init(
@@ -143,10 +141,7 @@ class Demijohn:
             OperatorError: the name or version is taken, or the model cannot be served.
         """
         check_name(name)
-        if isinstance(model, (str, os.PathLike)):
-            runtime = runtimes.load(Path(model), example=example)
-        else:
-            runtime = runtimes.wrap(model, example=example, batch=batch, concurrency=concurrency)
+        runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
         return self.add_runtime(name, runtime, version=version, batching=batching, default=default)
 
     def add_runtime(
@@ -166,7 +161,7 @@ class Demijohn:
         self.put_runtime(name, runtime, version=version, batching=batching)
         if default:
             self.set_default(name)
-        return Model(lambda: self._services().pool.find(name), self._deadline_s())
+        return self[name]
 
     def put_runtime(
         self, name: str, runtime: Runtime, *, version: str = "1", batching: bool | None = None
@@ -187,6 +182,7 @@ class Demijohn:
             KeyError: it is not served.
         """
         del self._models[name, version]
+        self._aliases = [known for known in self._aliases if (known[0], known[2]) != (name, version)]
         for services in self._apps:
             services.pool.remove(name, version)
 
@@ -230,7 +226,7 @@ class Demijohn:
         if name not in self:
             known = ", ".join(self) or "none"
             raise KeyError(f"no model {name!r}; models: {known}")
-        return Model(lambda: self._services().pool.find(name), self._deadline_s())
+        return Model(lambda: self._services().find(name))
 
     def __contains__(self, name: object) -> bool:
         """Say whether a model has this name."""
@@ -239,9 +235,6 @@ class Demijohn:
     def __iter__(self) -> Iterator[str]:
         """Iterate over the models' names."""
         return iter(dict.fromkeys(name for name, _ in self._models))
-
-    def _deadline_s(self) -> float:
-        return self._apps[0].settings.deadline_s if self._apps else Settings().deadline_s
 
     def _services(self) -> Services:
         """Return the current app's services, outside a request those of the only app."""
@@ -271,11 +264,27 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
         OperatorError: the model cannot be loaded.
     """
     batching = options.pop("batching", None)
-    wrapping = {key: options.pop(key) for key in ("batch", "concurrency") if key in options}
-    settings = Settings.from_mapping({}, os.environ, **options)
-    if isinstance(model, (str, os.PathLike)):
-        runtime = runtimes.load(Path(model), example=example)
-    else:
-        runtime = runtimes.wrap(model, example=example, **wrapping)
+    batch, concurrency = options.pop("batch", False), options.pop("concurrency", None)
+    settings = _read_settings({}, options)
+    runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
-    return Model(lambda: predictor, settings.deadline_s)
+    return Model(lambda: predictor)
+
+
+def _read_settings(config: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    _refuse_unknown(given)
+    return Settings.from_mapping(config, os.environ, **given)
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    unknown = given.keys() - Settings.__dataclass_fields__.keys()
+    if unknown:
+        raise TypeError(f"Demijohn has no setting {', '.join(sorted(unknown))}")
+
+
+def _runtime_of(model: Any, example: Any, *, batch: bool, concurrency: int | None) -> Runtime:
+    if not isinstance(model, (str, os.PathLike)):
+        return runtimes.wrap(model, example=example, batch=batch, concurrency=concurrency)
+    if batch:
+        raise ConfigurationError("batch=True is for functions, and a file holds none")
+    return runtimes.load(Path(model), example=example, concurrency=concurrency)

@@ -80,7 +80,9 @@ def count_rows(tensors: Tensors) -> int:
 def plain(array: Array) -> list[Any]:
     """Return an array as nested lists of Python values; instants as ISO 8601, which ``tolist`` counts."""
     if array.dtype.kind == "M":
-        array = np.where(np.isnat(array), None, np.datetime_as_string(array).astype(object))
+        texts = np.datetime_as_string(array).astype(object)
+        texts[np.isnat(array)] = None
+        array = texts
     values: list[Any] = array.tolist()
     return values
 

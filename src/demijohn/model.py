@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import Array, InferenceRequest, Inputs, Rows, Tensors
+from .messages import Array, InferenceRequest, Rows, Tensors, plain
 from .predictor import Predictor
 from .protocols import native
 from .signature import Signature
@@ -30,9 +30,8 @@ class Model:
     dict of arrays where the method has several outputs.
     """
 
-    def __init__(self, resolve: Callable[[], Predictor], deadline_s: float) -> None:
+    def __init__(self, resolve: Callable[[], Predictor]) -> None:
         self._resolve = resolve
-        self._deadline_s = deadline_s
 
     def __getattr__(self, name: str) -> Callable[..., Array | Tensors]:
         """Return a prediction method of the model.
@@ -55,7 +54,8 @@ class Model:
     def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
         request = request_of(X)
         request.parameters.update(parameters)
-        response = self._resolve().predict(method, request, time.monotonic() + self._deadline_s)
+        predictor = self._resolve()
+        response = predictor.predict(method, request, time.monotonic() + predictor.deadline_s)
         outputs = response.outputs
         return outputs[method] if list(outputs) == [method] else outputs
 
@@ -109,25 +109,32 @@ def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
     """Read what a caller in Python passed.
 
     Args:
-        X: JSON as Flask parses it, an array, a DataFrame, or a sparse matrix.
+        X: JSON as Flask parses it, an array, a list of arrays, a DataFrame, or a sparse matrix.
 
     Raises:
         SignatureMismatch: it is none of these.
     """
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        columns = {str(name): _cells(X[name].tolist()) for name in X.columns}
-        return InferenceRequest(_by_position_too(columns))
+        columns = [_cells(X.iloc[:, index].tolist()) for index in range(X.shape[1])]
+        # With the names, in a form that a model without column names takes by position.
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        return InferenceRequest(Rows(rows, columns=[str(name) for name in X.columns]))
     if hasattr(X, "toarray"):
         X = X.toarray()  # noqa: N806
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()  # noqa: N806
     if isinstance(X, np.ndarray):
-        return InferenceRequest(Rows([_cells(row) if isinstance(row, list) else row for row in X.tolist()]))
+        return InferenceRequest(Rows([_row(row) for row in _cells(plain(X))]))
+    if isinstance(X, (list, tuple)):
+        X = [_row(row) for row in X]  # noqa: N806
     return native.read_document(X)
 
 
-def _by_position_too(columns: dict[str, list[Any]]) -> Inputs:
-    """Keep the names, in a form that a model without column names takes by position."""
-    rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Rows(rows, columns=list(columns))
+def _row(row: Any) -> Any:
+    """Return a row as JSON would have it; one in Python may be a tuple or an array."""
+    if isinstance(row, np.ndarray):
+        row = plain(row)
+    return _cells(list(row)) if isinstance(row, (list, tuple)) else row
 
 
 def _cells(values: list[Any]) -> list[Any]:

@@ -30,6 +30,7 @@ State = Literal["loading", "ready", "failed"]
 PROBE_ROWS = 16
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+]+[/\\])*[\w.\-+]+")
 _LONGEST_TEXT = 300
+_LONGEST_LINE = 10 * _LONGEST_TEXT  # that is searched for paths: it may hold a client's text
 
 
 class Predictor:
@@ -75,6 +76,11 @@ class Predictor:
             lifecycle=lifecycle,
             observer=observer,
         )
+
+    @property
+    def deadline_s(self) -> float:
+        """Return how long an answer may take, in seconds."""
+        return self._settings.deadline_s
 
     def predict(self, method: str, request: InferenceRequest, deadline: float) -> InferenceResponse:
         """Answer one request; blocks until then.
@@ -186,5 +192,5 @@ class Predictor:
 def _first_line(error: Exception) -> str:
     """Return what the model said, fit for a client: one line, no path of this machine."""
     lines = str(error).strip().splitlines()
-    text = _PATH.sub("…", lines[0]) if lines else type(error).__name__
+    text = _PATH.sub("…", lines[0][:_LONGEST_LINE]) if lines else type(error).__name__
     return text[:_LONGEST_TEXT]

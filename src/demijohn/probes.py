@@ -1,19 +1,23 @@
 """Probe rows: what a model is shown to prove something about it, before a client relies on it.
 
 Rules of this room:
-1. Every probe fits the signature, and no two rows of a probe are alike: a model that mixes the rows
-   of a batch must be caught.
+1. Every probe fits the signature, and its rows differ as far as the dtypes let them: a model that
+   mixes the rows of a batch must be caught.
 2. Seeded: the same model gets the same probes in every process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .messages import Array, Rows, Tensors
+from .messages import Array, Records, Rows, Tensors
 from .signature import Signature, TensorSpec
+
+_MOST_HOURS = 1_000
+_EXACT = 2**52  # a double holds every whole number up to here
 
 
 def draw(signature: Signature, example_rows: list[Any], n_rows: int, seed: int = 0) -> Tensors:
@@ -26,31 +30,53 @@ def draw(signature: Signature, example_rows: list[Any], n_rows: int, seed: int =
         seed: Of the generator.
 
     Returns:
-        Tensors of ``n_rows``: floats scaled and shifted, categories and texts drawn from those
-        known, whole numbers and instants drawn from the example.
+        Tensors of ``n_rows``: categories drawn from those known, numbers scaled, instants shifted
+        and texts cut after a word, around the example's.
     """
     rng = np.random.default_rng(seed)
     example = signature.validate(rows_or_records(example_rows))
     return {spec.name: _vary(example[spec.name], spec, n_rows, rng) for spec in signature.inputs}
 
 
-def rows_or_records(rows: list[Any]) -> Any:
+def rows_or_records(rows: list[Any]) -> Rows | Records:
     """Wrap plain rows for ``Signature.validate``."""
-    from .messages import Records
-
     return Records(rows) if rows and isinstance(rows[0], dict) else Rows(rows)
 
 
 def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator) -> Array:
-    picked = values[rng.integers(len(values), size=n_rows)]
-    if values.dtype.kind == "f":
-        scale = rng.uniform(0.5, 1.5, size=picked.shape)
-        return (picked * scale + (picked == 0) * rng.uniform(0, 1, size=picked.shape)).astype(values.dtype)
-    if spec.categories and values.dtype.kind == "O":
-        drawn = np.empty(n_rows, dtype=object)
-        drawn[:] = [spec.categories[i] for i in rng.integers(len(spec.categories), size=n_rows)]
-        return np.array([None if cell != cell else cell for cell in drawn], dtype=object)
-    return np.asarray(picked)
+    if spec.categories:
+        return _draw_known(spec.categories, values.dtype, n_rows, rng)
+    picked: Array = values[rng.integers(len(values), size=n_rows)]
+    kind = picked.dtype.kind
+    if kind == "b":
+        return rng.integers(0, 2, size=picked.shape).astype(bool)
+    if kind == "M":
+        hours = rng.integers(0, _MOST_HOURS, size=picked.shape).astype("timedelta64[h]")
+        return np.asarray(picked + hours)
+    if kind == "O":
+        return _objects([_cut(cell, rng) for cell in picked]) if picked.ndim == 1 else picked
+    scaled = picked * rng.uniform(0.5, 1.5, picked.shape) + (picked == 0) * rng.uniform(0, 1, picked.shape)
+    return scaled.astype(picked.dtype) if kind == "f" else _whole(scaled, picked)
+
+
+def _draw_known(
+    categories: Sequence[Any], dtype: np.dtype[Any], n_rows: int, rng: np.random.Generator
+) -> Array:
+    drawn = [categories[index] for index in rng.integers(len(categories), size=n_rows)]
+    cells = [None if cell is None or cell != cell else cell for cell in drawn]
+    return _objects(cells) if dtype.kind == "O" else np.array(cells, dtype)
+
+
+def _whole(scaled: Array, picked: Array) -> Array:
+    """Round to ``picked``'s dtype; what it cannot hold stays as it was picked."""
+    limits = np.iinfo(picked.dtype)
+    fits = (np.abs(scaled) < _EXACT) & (scaled > limits.min) & (scaled < limits.max)
+    return np.where(fits, np.rint(np.where(fits, scaled, 0)).astype(picked.dtype), picked)
+
+
+def _cut(cell: Any, rng: np.random.Generator) -> Any:
+    words = cell.split(" ") if isinstance(cell, str) else []
+    return " ".join(words[: rng.integers(1, len(words) + 1)]) if words else cell
 
 
 def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | None:
@@ -65,10 +91,12 @@ def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | N
         None where labels are equal and numbers within ``rtol``, else what differs.
     """
     for name, batch in joined.items():
+        if any(part.keys() != joined.keys() for part in alone):
+            return "other outputs"
         parts = [part[name] for part in alone]
         if any(part.shape[1:] != batch.shape[1:] or len(part) != 1 for part in parts):
             return f"{name}: another shape"
-        single = np.concatenate(parts) if batch.dtype.kind != "O" else _objects(parts)
+        single = np.concatenate(parts) if batch.dtype.kind != "O" else _objects([part[0] for part in parts])
         if batch.dtype.kind in "fc":
             scale = np.nanmax(np.abs(single), axis=0, initial=0.0, where=np.isfinite(single))
             with np.errstate(invalid="ignore"):
@@ -80,13 +108,13 @@ def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | N
     return None
 
 
-def _objects(parts: list[Array]) -> Array:
-    array = np.empty(len(parts), dtype=object)
-    array[:] = [part[0] for part in parts]
+def _objects(cells: list[Any]) -> Array:
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
     return array
 
 
 def _equal(left: Array, right: Array) -> bool:
     if left.dtype.kind != "O":
         return bool((left == right).all())
-    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+    return all(np.array_equal(a, b) or (a != a and b != b) for a, b in zip(left, right, strict=True))

@@ -14,6 +14,7 @@ import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -65,6 +66,9 @@ class Signature:
     layout: Layout
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, tuple[TensorSpec, ...]] = field(default_factory=dict)
+    _casters: dict[tuple[int, bool], Caster] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -112,7 +116,7 @@ class Signature:
     def _validate_single(self, inputs: Inputs, problems: Problems) -> Tensors:
         spec = self.inputs[0]
         rows, is_text = _rows_of(inputs, spec)
-        caster = Caster(spec, is_text=is_text)
+        caster = self._caster(0, is_text=is_text)
         if self.layout == "vector":
             values = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
             return {spec.name: caster.column(values, None, problems)}
@@ -123,12 +127,35 @@ class Signature:
         if problems:
             return {}
         absent = [None] * len(next(iter(columns.values())))
+        cells = [columns.get(spec.name, absent) for spec in self.inputs]
+        block = None if is_text else self._block(cells)
+        if block is not None:
+            return {spec.name: block[index] for index, spec in enumerate(self.inputs)}
         return {
-            spec.name: Caster(spec, is_text=is_text).column(
-                columns.get(spec.name, absent), spec.name, problems
-            )
-            for spec in self.inputs
+            spec.name: self._caster(index, is_text=is_text).column(cells[index], spec.name, problems)
+            for index, spec in enumerate(self.inputs)
         }
+
+    def _block(self, cells: Sequence[Sequence[Any]]) -> Array | None:
+        """Cast a table of plain numbers in one go; None where it is not all that, or does not fit."""
+        if any(spec.dtype != "float64" or spec.is_closed for spec in self.inputs):
+            return None
+        if not all(isinstance(column, list) for column in cells):
+            return None
+        values = list(chain.from_iterable(cells))
+        # A missing cell is left to its own column, which knows whether it may be missing.
+        if not set(map(type, values)) <= {int, float}:
+            return None
+        try:
+            return np.array(values, dtype=np.float64).reshape(len(cells), -1)
+        except OverflowError:
+            return None
+
+    def _caster(self, index: int, *, is_text: bool) -> Caster:
+        key = (index, is_text)
+        if key not in self._casters:
+            self._casters[key] = Caster(self.inputs[index], is_text=is_text)
+        return self._casters[key]
 
     def _table_columns(self, inputs: Inputs, problems: Problems) -> tuple[Mapping[str, Sequence[Any]], bool]:
         names = [spec.name for spec in self.inputs]

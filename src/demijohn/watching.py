@@ -60,6 +60,7 @@ class Watcher:
         self._code = frozenset(file.path for file in files if file.runs_code)
         self._seen: dict[Path, Stamp | None] = {}
         self._judged: dict[Path, Stamp | None] = {}  # looked into: loaded, refused, or no model
+        self._doubles: set[Path] = set()  # told to stand beside the file of their version
         self._gone: set[Key] = set()
         self._trouble = ""
 
@@ -100,11 +101,12 @@ class Watcher:
             return
         if now is None or not is_settled or self._judged.get(path) == now:
             return
-        self._judged[path] = now
         if served is not None and served.path != path and served.path in paths:
-            if is_called_a_model(path):
+            if is_called_a_model(path) and path not in self._doubles:
                 logger.warning("%s is passed over: %s is that version already", path, served.path)
+            self._doubles.add(path)
             return
+        self._judged[path] = now
         self._load(candidate, is_expected=served is not None or is_called_a_model(path))
 
     def _load(self, candidate: Candidate, *, is_expected: bool) -> None:

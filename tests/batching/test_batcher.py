@@ -99,6 +99,20 @@ def test_the_queue_holds_no_more_rows_than_it_may(make_rig: MakeRig) -> None:
         future.result(PATIENCE_S)
 
 
+def test_a_full_queue_says_so_before_a_body_is_read(make_rig: MakeRig) -> None:
+    rig = make_rig(max_queue_rows=10)
+    rig.batcher.check_room()
+    with rig.busy():
+        rig.batcher.check_room()
+        first = rig.enqueue(x(*range(8)))
+        rig.batcher.check_room()
+        second = rig.enqueue(x(1, 2))
+        with pytest.raises(QueueFull, match="holds 10 rows of at most 10"):
+            rig.batcher.check_room()
+    assert rig.watch.refusals == ["rows"]
+    assert len(first.result(PATIENCE_S)["y"]) + len(second.result(PATIENCE_S)["y"]) == 10
+
+
 def test_a_large_request_counts_as_one_batch(make_rig: MakeRig) -> None:
     rig = make_rig(max_queue_rows=16)
     with rig.busy():

@@ -17,6 +17,7 @@ models.add("table", folder.fit_table())
 models.add("double", folder.fit_double(9.0), version="9")
 models.add("double", folder.fit_double(10.0), version="10")
 models.alias("double", "champion", "9")
+models.alias("plane", "champion", "1")
 
 
 @models.model("shout")

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 ROWS = [[1.0, 2.0, 3.0], [4.0, 5.5, -6.25], [0.1, 0.2, 0.3]]
 #: What a spreadsheet would take for formulas, where they begin a cell.
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tcell", "\rcell"]
-OPTIONS = ["--default", "plane", "--alias", "double@champion=9"]
+OPTIONS = ["--default", "plane", "--alias", "double@champion=9", "--alias", "plane@champion=1"]
 
 
 def fit_plane() -> Any:

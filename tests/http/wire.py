@@ -10,6 +10,8 @@ from typing import Any
 
 TIMEOUT_S = 20.0
 
+_LAST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: last\r\nConnection: close\r\n\r\n"
+
 Headers = Sequence[tuple[str, str]]
 
 
@@ -37,13 +39,15 @@ def post(path: str, headers: Headers = ()) -> bytes:
 
 
 def exchange(address: tuple[str, int], *pieces: bytes, half_close: bool = False) -> list[Answer]:
-    """Send bytes on a connection of their own; return all answers up to its end.
+    """Send bytes on a connection of their own; return all answers to them.
+
+    After the first answer a plain request follows, which ends the connection: if the server took the
+    bytes for more than one request, it has answered all of them before that.
 
     Args:
         address: Of the server.
         *pieces: What is sent.
-        half_close: Say that this is all, and only then read; else that is said after the first
-            answer, and whatever was taken for another request is answered too.
+        half_close: Say that this is all, and only then read.
 
     Raises:
         TimeoutError: the server neither answers nor ends the connection.
@@ -53,13 +57,24 @@ def exchange(address: tuple[str, int], *pieces: bytes, half_close: bool = False)
             for piece in pieces:
                 connection.sendall(piece)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has ended the connection already; what it said before may still be read
-        answers, rest = ([], b"") if half_close else _read(connection, 1, b"")
+            half_close = True  # it has ended the connection; what it said before may still be read
+        if half_close:
+            _end(connection)
+            return read_answers(connection)
+        answers, rest = _read(connection, 1, b"")
         try:
-            connection.shutdown(socket.SHUT_WR)
+            connection.sendall(_LAST)
         except OSError:
             return answers  # it is no longer connected
-        return answers + _read(connection, None, rest)[0]
+        answers += _read(connection, None, rest)[0]
+        return [answer for answer in answers if answer.headers.get("x-request-id") != "last"]
+
+
+def _end(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        return  # it is no longer connected
 
 
 def read_answers(connection: socket.socket, count: int | None = None) -> list[Answer]:

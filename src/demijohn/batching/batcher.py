@@ -132,8 +132,6 @@ class Batcher:
         self._workers: list[_Worker] = []
         self._idle.clear()
 
-    # What others call ---------------------------------------------------------------------
-
     @property
     def queue_rows(self) -> int:
         """Rows that wait, each request counted as at most ``max_batch_size``."""
@@ -142,6 +140,18 @@ class Batcher:
     def allow_joining(self, method: str) -> None:
         """Vouch that a call of this method treats its rows one by one."""
         self._joining |= {method}
+
+    def check_room(self) -> None:
+        """Refuse, before its body is read, what ``submit`` would refuse even if it had one row.
+
+        Raises:
+            QueueFull: too much waits.
+        """
+        if self._queue.rows:
+            with self._lock:
+                why = self._queue.why_refused(1, self._expected_wait_s(self._clock()))
+            if why is not None:
+                raise self._refused(why)
 
     def submit(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
@@ -186,8 +196,6 @@ class Batcher:
             self._is_closed = True
             _dismiss(self._idle)
 
-    # The caller's thread ------------------------------------------------------------------
-
     def _take_in(self, request: Request, now: float) -> str | None:
         """Start a request or let it wait; under the lock. Returns why it is refused, if it is."""
         if self._is_closed:
@@ -197,7 +205,7 @@ class Batcher:
         elif self._count_workers() < self._concurrency:
             self._wake(self._hire(), request, now)
         else:
-            why = self._queue.why_refused(request, self._expected_wait_s(now))
+            why = self._queue.why_refused(request.n_rows, self._expected_wait_s(now))
             if why is not None:
                 return why
             request.layout = request.find_layout() if self._may_join(request) else None
@@ -266,8 +274,6 @@ class Batcher:
         with self._lock:
             soonest_s = min(1 + self._expected_wait_s(self._clock()), _LONGEST_RETRY_S / 3)
             return {"Retry-After": str(round(self._rng.uniform(soonest_s, 3 * soonest_s)))}
-
-    # The model's thread -------------------------------------------------------------------
 
     def _work(self, worker: _Worker) -> None:
         """Run a worker's batch, then whatever waits by then."""

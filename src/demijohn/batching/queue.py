@@ -101,17 +101,17 @@ class Queue:
         """Say whether a request waits."""
         return request in self._requests
 
-    def why_refused(self, request: Request, expected_wait_s: float) -> str | None:
+    def why_refused(self, n_rows: int, expected_wait_s: float) -> str | None:
         """Return which bound one more request would break: "rows", "wait" or none."""
         if not self._requests:
             return None
-        if self.rows + self._weight(request) > self.max_queue_rows:
+        if self.rows + self._weight(n_rows) > self.max_queue_rows:
             return "rows"
         return "wait" if expected_wait_s > self.max_queue_s else None
 
-    def _weight(self, request: Request) -> int:
+    def _weight(self, n_rows: int) -> int:
         # A request without rows counts as one, or any number of them could wait.
-        return max(1, min(request.n_rows, self.max_batch_size))
+        return max(1, min(n_rows, self.max_batch_size))
 
     def put(self, request: Request) -> None:
         """Let a request wait, behind all others."""
@@ -124,7 +124,7 @@ class Queue:
         self._count(request, -1)
 
     def _count(self, request: Request, sign: int) -> None:
-        self.rows += sign * self._weight(request)
+        self.rows += sign * self._weight(request.n_rows)
         waiting = self._waiting.get(request.method)
         if waiting is None:
             waiting = self._waiting[request.method] = _Waiting()

@@ -1,19 +1,24 @@
 """The routes in one blueprint: the only thing the extension adds to an app.
 
 Rules of this room:
-1. Hooks and error handlers are the blueprint's own; the host app's are left alone.
+1. Hooks and error handlers are the blueprint's own; the host app's are left alone. Only an app that
+   is ours alone gets them itself, so that they see what no route matches.
 2. Under a prefix a catch-all answers 404 and 405 in our form. With an empty prefix the host app's
-   own answers stand, and our routes are added when the app first serves, so that its own win.
+   own answers stand, and our routes are added when the app first serves, so that its own win; of two
+   that match alike, that is: as among any of Flask's, "/models" goes before "/<page>".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from threading import Lock
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
+from flask.blueprints import BlueprintSetupState
+from flask.sansio.scaffold import Scaffold
 from werkzeug.exceptions import HTTPException
 
 from demijohn.config import Settings
@@ -21,8 +26,6 @@ from demijohn.errors import DemijohnError, RouteNotFound
 
 from . import console, guards, health, inference, models, openapi
 from .errors import answer_error, answer_http_exception, answer_unexpected
-
-ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 View = Callable[..., Response]
 
@@ -33,11 +36,17 @@ def attach(app: Flask, settings: Settings, *, owns_app: bool = False) -> None:
     Args:
         app: The host, or our own under ``serve``.
         settings: For the prefix.
-        owns_app: The app is ours alone: the catch-all stands at its root too.
+        owns_app: The app is ours alone: all that reaches it is checked and answered in our form.
     """
-    has_catch_all = owns_app or bool(settings.url_prefix)
-    blueprint = make_blueprint(settings, has_catch_all=has_catch_all)
-    if settings.url_prefix or owns_app:
+    blueprint = make_blueprint(settings)
+    if owns_app:
+        app.url_map.merge_slashes = False  # a redirect would be sent before any check
+        _check_and_answer(app)
+        app.register_blueprint(blueprint)
+        return
+    _check_and_answer(blueprint)
+    if settings.url_prefix:
+        blueprint.record(_add_catch_all)
         app.register_blueprint(blueprint)
     else:
         app.wsgi_app = _Late(app, blueprint, app.wsgi_app)  # type: ignore[method-assign]
@@ -49,22 +58,39 @@ class _Late:
     def __init__(self, app: Flask, blueprint: Blueprint, inner: Callable[..., Iterable[bytes]]) -> None:
         self._register: Callable[[], None] | None = partial(app.register_blueprint, blueprint)
         self._inner = inner
+        self._lock = Lock()  # who comes second waits until the routes are there
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        register, self._register = self._register, None
-        if register is not None:
-            register()
+        if self._register is not None:
+            with self._lock:
+                self._register_once()
         return self._inner(environ, start_response)
 
+    def _register_once(self) -> None:
+        if self._register is not None:
+            self._register()
+            self._register = None
 
-def make_blueprint(settings: Settings, *, has_catch_all: bool) -> Blueprint:
+
+def _check_and_answer(where: Scaffold) -> None:
+    where.before_request(guards.guard)
+    where.after_request(guards.finish)
+    where.register_error_handler(DemijohnError, answer_error)
+    where.register_error_handler(HTTPException, answer_http_exception)
+    where.register_error_handler(Exception, answer_unexpected)
+
+
+def _add_catch_all(state: BlueprintSetupState) -> None:
+    """Match what is left under our prefix, whatever its HTTP method: Flask's own way needs a list."""
+    for path in ("/", "/<path:path>"):
+        rule = state.app.url_rule_class(f"{state.url_prefix}{path}", endpoint=guards.NO_ROUTE, methods=None)
+        state.app.url_map.add(rule)
+    state.app.view_functions[guards.NO_ROUTE] = _no_route
+
+
+def make_blueprint(settings: Settings) -> Blueprint:
     """Build the blueprint from the tables of routes."""
     blueprint = Blueprint("demijohn", __name__, url_prefix=settings.url_prefix or None)
-    blueprint.before_request(guards.guard)
-    blueprint.after_request(guards.finish)
-    blueprint.register_error_handler(DemijohnError, answer_error)
-    blueprint.register_error_handler(HTTPException, answer_http_exception)
-    blueprint.register_error_handler(Exception, answer_unexpected)
     pages = _pages(settings.url_prefix)
     for path, endpoint, view in _PLAIN + pages:
         blueprint.add_url_rule(path, endpoint, view, methods=["GET"])
@@ -72,9 +98,6 @@ def make_blueprint(settings: Settings, *, has_catch_all: bool) -> Blueprint:
         view = partial(inference.predict, protocol)
         endpoint = f"{protocol}{path}".replace("/", "-").translate(str.maketrans("", "", "<>"))
         blueprint.add_url_rule(path, endpoint, view, methods=["POST"])
-    if has_catch_all:
-        for path in ("/", "/<path:path>"):
-            blueprint.add_url_rule(path, "no_route", _no_route, methods=ANY_METHOD)
     return blueprint
 
 
@@ -91,7 +114,7 @@ _PLAIN: list[tuple[str, str, View]] = [
 def _pages(prefix: str) -> list[tuple[str, str, View]]:
     return [
         ("/", "console", partial(_index, prefix)),
-        ("/docs", "docs", lambda: _page(console.docs_page(prefix))),
+        ("/docs", "docs", lambda: _page(console.docs_page(_root() + prefix))),
         ("/console-assets/<path:path>", "asset", _asset),
     ]
 
@@ -100,8 +123,14 @@ def _index(prefix: str) -> Response:
     """Show the console to a browser; tell everybody else that the server is up."""
     accept = request.accept_mimetypes
     if accept["text/html"] > accept["application/json"]:
-        return _page(console.index_page(prefix))
+        return _page(console.index_page(_root() + prefix))
     return models.answer_json({"status": "alive"})
+
+
+def _root() -> str:
+    """Return the path that the app is mounted at, "" or "/app"."""
+    root: str = g.demijohn_environ.get("SCRIPT_NAME", "")
+    return root.rstrip("/")
 
 
 def _page(asset: console.Asset) -> Response:
@@ -113,8 +142,9 @@ def _asset(path: str) -> Response:
     asset = console.ASSETS.get(path)
     if asset is None:
         raise RouteNotFound
-    headers = {**console.HEADERS, "Cache-Control": "max-age=3600"}
-    return Response(asset.body, headers=headers, content_type=asset.content_type)
+    response = Response(asset.body, headers=dict(console.HEADERS), content_type=asset.content_type)
+    response.set_etag(asset.etag)
+    return response.make_conditional(request)  # type: ignore[return-value]
 
 
 def _no_route(**path: Any) -> Response:

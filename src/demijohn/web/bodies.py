@@ -111,7 +111,7 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
         wbits = -15
     pieces: list[bytes] = []
     left, position = limit, 0
-    for _ in range(_MOST_MEMBERS):
+    for _ in range(_MOST_MEMBERS + 1):
         if position >= len(body):
             return b"".join(pieces)
         engine = zlib.decompressobj(wbits)

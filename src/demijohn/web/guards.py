@@ -4,6 +4,8 @@ Rules of this room:
 1. The Host header must name this server, so that a web page cannot reach it by DNS rebinding.
 2. A page of another origin is refused, unless the operator allows that origin.
 3. Everything needs the key but what ``OPEN_ENDPOINTS`` lists.
+4. What a proxy says in X-Forwarded-* counts only for as many proxies as the operator trusts, and for
+   us only: the host app sees its request as it came.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from urllib.parse import urlsplit
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any
 
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from demijohn.errors import HostRefused, KeyMissing, MethodNotAllowed, OriginRefused, RouteNotFound
 
@@ -42,10 +46,10 @@ def guard() -> Response | None:
         RequestError: a check failed.
     """
     g.demijohn_entered = request.environ.get("demijohn.entered", time.monotonic())
-    g.demijohn_request_id = _request_id()
     shared = services()
+    g.demijohn_environ = as_client_sent(request.environ, shared.settings.trusted_proxies)
     _check_host(shared)
-    if request.endpoint == NO_ROUTE:
+    if request.endpoint in (None, NO_ROUTE):
         _refuse_route()
     if _is_preflight():
         _check_origin(shared)
@@ -56,31 +60,49 @@ def guard() -> Response | None:
     return _options() if request.method == "OPTIONS" else None
 
 
-def _request_id() -> str:
-    given = request.headers.get("X-Request-Id", "")
-    return given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+def request_id() -> str:
+    """Return the client's own id of this request, if it is clean, else one made for it."""
+    if "demijohn_request_id" not in g:
+        given = request.headers.get("X-Request-Id", "")
+        g.demijohn_request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+    known: str = g.demijohn_request_id
+    return known
+
+
+def as_client_sent(environ: dict[str, Any], n_proxies: int) -> dict[str, Any]:
+    """Return ``environ`` with the client's host, scheme, port and prefix, as trusted proxies tell them."""
+    if not n_proxies:
+        return environ
+    seen = dict(environ)
+    n = n_proxies
+    ProxyFix(lambda *_: [], x_for=n, x_proto=n, x_host=n, x_port=n, x_prefix=n)(seen, _no_response)
+    return seen
+
+
+def _no_response(*_: Any) -> Any:
+    """Stand where ``start_response`` does; never called."""
 
 
 def _check_host(shared: Services) -> None:
-    host = request.environ.get("HTTP_HOST", "")
+    host = g.demijohn_environ.get("HTTP_HOST", "").lower()
     match = _HOST.match(host)
     if match is None:
         raise HostRefused("The Host header is missing, doubled or malformed")
-    name = match["name"].strip("[]").lower()
-    if (
-        name in LOOPBACK_NAMES
-        or name in shared.settings.allowed_hosts
-        or host in shared.settings.allowed_hosts
-    ):
+    allowed = [known.lower() for known in shared.settings.allowed_hosts]
+    if is_loopback(match["name"]) or not {host, match["name"], match["name"].strip("[]")}.isdisjoint(allowed):
         return
     bound = shared.bound_host or request.environ.get("SERVER_NAME", "")
-    if shared.settings.allowed_hosts or is_loopback(bound):
+    if allowed or is_loopback(bound):
         raise HostRefused("This server does not answer for that Host; name it in DEMIJOHN_ALLOWED_HOSTS")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach an address."""
-    return host.strip("[]").lower() in LOOPBACK_NAMES or host.startswith("127.")
+    """Say whether a name or address is one of loopback, which only this machine can reach."""
+    name = host.strip("[]").lower()
+    try:
+        return name in LOOPBACK_NAMES or IPv4Address(name).is_loopback
+    except AddressValueError:
+        return False
 
 
 def _refuse_route() -> None:
@@ -118,16 +140,17 @@ def _check_origin(shared: Services) -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in shared.settings.allowed_origins:
         return
-    parts = urlsplit(origin) if origin.isprintable() else urlsplit("")
-    own = request.environ["HTTP_HOST"].lower()
-    if parts.netloc and _with_port(parts.netloc.lower(), parts.scheme) == _with_port(own, request.scheme):
+    seen = g.demijohn_environ
+    scheme, _, host = origin.lower().partition("://")
+    own = _with_port(seen["HTTP_HOST"].lower(), seen["wsgi.url_scheme"])
+    if scheme in _DEFAULT_PORTS and _HOST.match(host) and _with_port(host, scheme) == own:
         return
     raise OriginRefused("Pages of that Origin may not call this server; name it in DEMIJOHN_ALLOWED_ORIGINS")
 
 
 def _with_port(host: str, scheme: str) -> str:
     has_port = host.rpartition("]")[2].find(":") >= 0
-    return host if has_port else f"{host}:{_DEFAULT_PORTS.get(scheme, '')}"
+    return host if has_port else f"{host}:{_DEFAULT_PORTS[scheme]}"
 
 
 def _is_preflight() -> bool:
@@ -155,7 +178,7 @@ def finish(response: Response) -> Response:
     from demijohn import __version__
 
     response.headers["X-Demijohn-Version"] = __version__
-    response.headers["X-Request-Id"] = g.demijohn_request_id
+    response.headers["X-Request-Id"] = request_id()
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     shared = services()

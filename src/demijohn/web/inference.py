@@ -77,6 +77,7 @@ def answer_prediction(
     status, n_rows = 500, 0
     try:
         predictor.check_method(method)
+        predictor.batcher.check_room()  # under overload, reading and parsing a body is the cost
         media_type = choose_media_type(environ.get("HTTP_ACCEPT", ""))
         content_type, limit = environ.get("CONTENT_TYPE") or "", shared.settings.max_body_bytes
         check_length(environ, limit)

@@ -14,6 +14,7 @@ from demijohn.config import Settings
 from demijohn.lifecycle import Lifecycle
 from demijohn.metrics import Metrics
 from demijohn.pool import Pool
+from demijohn.predictor import Predictor
 
 EXTENSION = "demijohn"
 _NICE = 10
@@ -31,13 +32,15 @@ class Services:
     failures: dict[str, str] = field(default_factory=dict)  #: Models that should serve and cannot.
     openapi: tuple[object, bytes] | None = None  #: The last document, behind what it was made of.
     _digests: tuple[bytes, ...] = ()
+    _proved: tuple[int, int] | None = None  #: Process and models of the last ``start``.
 
     def __post_init__(self) -> None:
         """Keep digests of the keys, so that comparing takes the same time for all of them."""
-        self._digests = tuple(_digest(key) for key in self.settings.api_key)
+        self._digests = tuple(_digest(key.encode()) for key in self.settings.api_key)
 
     def start(self) -> None:
         """Prove the models in the background; returns at once."""
+        self._proved = (os.getpid(), self.pool.generation)
         threading.Thread(target=self._prove, name="demijohn-prover", daemon=True).start()
 
     def _prove(self) -> None:
@@ -46,20 +49,34 @@ class Services:
         for predictor in self.pool.predictors():
             predictor.prove()
 
+    def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
+        """Find who answers; see ``Pool.find``. The first to ask has the models proved.
+
+        Nobody else would, under a server that is not ours, and a thread begun before its fork would
+        not be there after it.
+        """
+        if self._proved != (os.getpid(), self.pool.generation):
+            self.start()
+        return self.pool.find(name, version, alias)
+
     @property
     def needs_key(self) -> bool:
         """Say whether a request must bring a key."""
         return bool(self._digests)
 
     def accepts(self, key: str) -> bool:
-        """Say whether ``key`` opens the routes; compares with every key, in constant time."""
-        digest = _digest(key)
+        """Say whether ``key`` opens the routes; compares with every key, in constant time.
+
+        Args:
+            key: As WSGI has a header: a character for each byte.
+        """
+        digest = _digest(key.encode("latin-1", "replace"))
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 def services() -> Services:

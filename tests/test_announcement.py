@@ -1,0 +1,60 @@
+"""What is printed at the start can be pasted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+from tests.model_files import HOSTILE, hostile, hostile_table, line
+
+from demijohn import runtimes
+from demijohn.announcement import LONGEST_BODY, curl, printable
+from demijohn.config import Settings
+
+
+def words_of(url: str = "http://127.0.0.1:8000", model: Any = None, **settings: Any) -> list[str]:
+    runtime = runtimes.wrap(line(1) if model is None else model)
+    return shlex.split(curl(url, "m", runtime, Settings(url_prefix="", **settings)))
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://0.0.0.0:80", "http://127.0.0.1:80"),
+        ("http://[::]:80", "http://[::1]:80"),
+        ("http://10.0.0.1:80", "http://10.0.0.1:80"),
+    ],
+)
+def test_a_server_on_every_address_is_asked_on_loopback(url: str, asked: str) -> None:
+    assert words_of(url)[1] == f"{asked}/models/m/predict"
+
+
+def test_the_key_is_the_shells() -> None:
+    assert "X-API-Key: ${DEMIJOHN_API_KEY%%,*}" in words_of(api_key=("secret",))
+    assert "secret" not in " ".join(words_of(api_key=("secret",)))
+    assert not [word for word in words_of() if "X-API-Key" in word]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_survives_the_shell(text: str) -> None:
+    table = hostile_table()
+    runtime = runtimes.wrap(hostile(), example=table[table.iloc[:, 0] == text])
+    command = curl("http://127.0.0.1:8000", "m", runtime, Settings())
+    assert command.isprintable()
+    assert json.loads(shlex.split(command)[-1])["instances"][0][table.columns[0]] == text
+
+
+def test_a_long_example_is_asked_for() -> None:
+    import numpy as np
+    from sklearn.linear_model import LinearRegression
+
+    wide = LinearRegression().fit(np.eye(LONGEST_BODY), np.ones(LONGEST_BODY))
+    words = words_of(model=wide)
+    assert words.count("|") == 2
+    assert words[-1] == "@-"
+
+
+def test_what_could_act_on_a_terminal_is_not_printed() -> None:
+    assert printable("a\x1b[31m\nb\x9b\u202eü") == "a�[31m�b��ü"

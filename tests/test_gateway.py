@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from demijohn.errors import QueueFull
+from demijohn.gateway import Gateway
+from demijohn.lifecycle import Lifecycle
+from demijohn.request_body import BodyWatch
+
+Headers = list[tuple[str, str]]
+
+
+class Recorder:
+    """Granian's half: keeps the first answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.is_stream = False
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        if not self.status:
+            self.status, self.headers, self.body = status, dict(headers), body
+
+    def response_iter(self, status: int, headers: Headers, body: Any) -> None:
+        self.status, self.headers, self.is_stream = status, dict(headers), True
+        pieces = []
+        while True:
+            try:
+                pieces.append(body.__next__())
+            except StopIteration:
+                break
+        body.close()
+        self.body = b"".join(pieces)
+
+
+def answer(application: Any, lifecycle: Lifecycle | None = None, **environ: str) -> Recorder:
+    recorder = Recorder()
+    gateway = Gateway(application, BodyWatch(4, 4, 30.0), lifecycle or Lifecycle())
+    gateway(recorder, scope(**environ))
+    assert gateway.n_in_hand == 0
+    return recorder
+
+
+def scope(**environ: str) -> dict[str, Any]:
+    plain = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "HTTP_HOST": "x"}
+    return plain | environ | {"wsgi.input": io.BytesIO(b"body")}
+
+
+def app_of(pieces: Iterable[bytes], *headers: tuple[str, str], status: str = "200 OK") -> Any:
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response(status, list(headers))
+        return pieces
+
+    return application
+
+
+def test_an_answer_is_passed_on() -> None:
+    found = answer(app_of([b"a", b"b"], ("X-A", "b"), status="404 Not Found"))
+    assert (found.status, found.headers, found.body) == (404, {"X-A": "b"}, b"ab")
+
+
+def test_the_application_gets_what_pep_3333_asks_for() -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        assert {
+            "wsgi.version",
+            "wsgi.errors",
+            "wsgi.multithread",
+            "wsgi.multiprocess",
+            "wsgi.run_once",
+        } <= environ.keys()
+        assert (environ["SCRIPT_NAME"], environ["wsgi.input_terminated"]) == ("", True)
+        assert environ["demijohn.entered"] > 0
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    assert answer(application).body == b"body"
+
+
+@pytest.mark.parametrize(("length", "is_stream"), [("2", False), ("99999999", True), (None, True)])
+def test_only_what_is_long_or_of_unknown_length_is_a_stream(length: str | None, is_stream: bool) -> None:
+    headers = [] if length is None else [("Content-Length", length)]
+    found = answer(app_of(iter([b"a", b"b"]), *headers))
+    assert (found.body, found.is_stream) == (b"ab", is_stream)
+
+
+def test_a_generator_may_start_its_response_when_it_is_first_asked() -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("201 Created", [])
+        yield b"a"
+        yield b"b"
+
+    found = answer(application)
+    assert (found.status, found.body) == (201, b"ab")
+
+
+class Closing:
+    def __init__(self, fails: bool) -> None:
+        self.is_closed = 0
+        self._fails = fails
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"a"
+        if self._fails:
+            raise RuntimeError("in the middle")
+
+    def close(self) -> None:
+        self.is_closed += 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "1")]])
+def test_an_iterable_is_closed_once(fails: bool, headers: Headers) -> None:
+    pieces = Closing(fails)
+    answer(app_of(pieces, *headers))
+    assert pieces.is_closed == 1
+
+
+def test_a_stream_that_fails_ends_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    found = answer(app_of(Closing(fails=True)))
+    assert (found.status, found.body) == (200, b"a")
+    assert "in the middle" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("X", "a\r\nb"), ("X", "a\0"), ("X", "\x7f"), ("X", "\u20ac"), ("X", 1), ("X", None),
+     ("a b", "c"), ("", "c"), ("a:", "c")],
+)  # fmt: skip
+def test_an_unclean_header_is_an_empty_500(header: Any, caplog: pytest.LogCaptureFixture) -> None:
+    found = answer(app_of([b"secret"], header))
+    assert (found.status, found.body) == (500, b"")
+    assert "failed" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["", "plain", "tab\there", "caf\xe9"])
+def test_a_clean_header_passes(value: str) -> None:
+    assert answer(app_of([], ("X", value))).headers == {"X": value}
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "999 No", "0", "", "abc"])
+def test_a_status_that_granian_aborts_on_is_a_500(status: str) -> None:
+    assert answer(app_of([b"a"], status=status)).status == 500
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), SystemExit(1), KeyboardInterrupt()])
+def test_no_exception_gets_out(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise error
+
+    found = answer(application)
+    assert (found.status, found.body) == (500, b"")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_an_error_of_ours_is_answered_as_such() -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise QueueFull(headers={"Retry-After": "1"})
+
+    found = answer(application)
+    assert (found.status, found.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("headers", [[], [("Connection", "keep-alive")]])
+def test_once_it_drains_every_answer_ends_its_connection(headers: Headers) -> None:
+    lifecycle = Lifecycle()
+    lifecycle.is_draining = True
+    found = answer(app_of([b"a"], *headers), lifecycle)
+    assert {name.lower(): value for name, value in found.headers.items()} == {"connection": "close"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({"HTTP_COOKIE": "a" * 8192}, 200),
+        ({"HTTP_COOKIE": "a" * 8193}, 431),
+        ({"CONTENT_TYPE": "a" * 8193}, 431),
+        ({"PATH_INFO": "a" * 4096}, 200),
+        ({"PATH_INFO": "a" * 4096, "QUERY_STRING": "a"}, 200),
+        ({"PATH_INFO": "a" * 4097}, 414),
+        ({"QUERY_STRING": "a" * 4097}, 414),
+    ],
+)
+def test_long_headers_and_addresses_are_refused(environ: dict[str, str], status: int) -> None:
+    assert answer(app_of([b"a"]), **environ).status == status
