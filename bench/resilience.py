@@ -33,7 +33,7 @@ OVERLOAD = 4
 MAX_QUEUE_S = 1.0
 MODEL = "iris"
 IRIS = post("/models/iris/predict", b"[[5.1, 3.5, 1.4, 0.2]]")
-BUSY = post("/ml/models/busy/predict", b"[1.0]")
+BUSY = post("/ml/models/busy/predict", b"[[1.0]]")
 APP = """
     import time
     from flask import Flask

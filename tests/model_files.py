@@ -39,8 +39,10 @@ def iris() -> LogisticRegression:
 
 
 def line(slope: float) -> LinearRegression:
-    """A model of one column; its answer to 1 is the slope."""
-    return LinearRegression(fit_intercept=False).fit([[1.0], [2.0]], [slope, 2 * slope])
+    """A model of one column, which it multiplies with exactly this."""
+    model = LinearRegression(fit_intercept=False).fit([[1.0], [2.0]], [slope, 2 * slope])
+    model.coef_ = np.array([float(slope)])
+    return model
 
 
 @cache

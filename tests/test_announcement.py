@@ -6,7 +6,9 @@ import json
 import shlex
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.preprocessing import Normalizer
 from tests.model_files import HOSTILE, hostile, hostile_table, line
 
 from demijohn import runtimes
@@ -47,11 +49,7 @@ def test_any_text_survives_the_shell(text: str) -> None:
 
 
 def test_a_long_example_is_asked_for() -> None:
-    import numpy as np
-    from sklearn.linear_model import LinearRegression
-
-    wide = LinearRegression().fit(np.eye(LONGEST_BODY), np.ones(LONGEST_BODY))
-    words = words_of(model=wide)
+    words = words_of(model=Normalizer().fit(np.ones((1, LONGEST_BODY))))
     assert words.count("|") == 2
     assert words[-1] == "@-"
 

@@ -25,7 +25,7 @@ WIDE = 600  # columns: more than a printed command holds
 def pasted(server: Server, **environ: str) -> dict[str, Any]:
     """Paste each printed command into bash; returns each model's answer."""
     answers = {}
-    for command in [line for line in server.printed if line.startswith("curl")]:
+    for command in [text for text in server.printed if text.startswith("curl")]:
         ran = subprocess.run(
             ["bash", "-c", command + " -s -w '\\n%{http_code}'"],
             capture_output=True, text=True, check=True, env={**os.environ, **environ},
@@ -166,7 +166,7 @@ def test_an_app_runs_as_it_is(tmp_path: Path, word: str) -> None:
     [
         ("app:app", None, "app:app: there is no module 'app' here"),
         ("app:app", "x = 1", "app:app: 'app' has no 'app'"),
-        ("app:app", "import nowhere_to_be_found", "'app' needs 'nowhere_to_be_found', which is missing"),
+        ("app:app", "import nowhere_to_be_found", "'app' needs the module 'nowhere_to_be_found', which is missing"),
         ("app:app", "raise ValueError('first\\nsecond')", "importing 'app' failed: ValueError: first"),
         ("app:app", "def app(:", "importing 'app' failed: SyntaxError: "),
         ("app:app", "import sys; sys.exit(1)", "importing 'app' failed: SystemExit: 1"),
@@ -202,7 +202,7 @@ def test_the_workers_reason_travels_to_the_operator(tmp_path: Path) -> None:
         check=False,
     )
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
-    assert ran.stderr.startswith("demijohn: app:app: 'app' needs 'nowhere_to_be_found'")
+    assert ran.stderr.startswith("demijohn: app:app: 'app' needs the module 'nowhere_to_be_found'")
 
 
 # Reload -------------------------------------------------------------------------------------

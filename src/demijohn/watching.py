@@ -15,7 +15,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from .errors import DemijohnError, LoadError
 from .targets import Candidate, ModelFile, Stamp, Target, is_called_a_model, read_candidate, stamp
@@ -123,8 +123,10 @@ class Watcher:
         try:
             self._served.put(file, allow_code=file.path in self._code)
         except Exception as error:  # noqa: BLE001  - a loader is foreign code
-            detail: Any = error.detail if isinstance(error, DemijohnError) else type(error).__name__
-            logger.warning("%s: %s; what served before serves on", file.path, detail)
+            is_ours = isinstance(error, DemijohnError)  # then it names the file
+            logger.warning(
+                "%s; what served before serves on", error if is_ours else f"{file.path}: {type(error).__name__}"
+            )
             return
         self._now[file.key] = file
         logger.info("%s version %s is loaded from %s", *file.key, file.path)

@@ -26,16 +26,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def families(server: Server) -> dict[str, Metric]:
+def families(server: Server, prefix: str = "") -> dict[str, Metric]:
     """Scrape whichever worker comes first."""
-    answer = server.get("/metrics", connection="close")
+    answer = server.get(f"{prefix}/metrics", connection="close")
     assert answer.status == 200
     return {family.name: family for family in text_string_to_metric_families(answer.data.decode())}
 
 
-def value(server: Server, name: str, **labels: str) -> float:
+def value(server: Server, name: str, *, prefix: str = "", **labels: str) -> float:
     """Return a sample, 0 where there is none; labels that are not given are summed over."""
-    samples = [sample for family in families(server).values() for sample in family.samples if sample.name == name]
+    samples = [sample for family in families(server, prefix).values() for sample in family.samples if sample.name == name]
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 

@@ -134,7 +134,7 @@ def _root() -> str:
 
 
 def _page(asset: console.Asset) -> Response:
-    headers = {"Content-Security-Policy": console.CSP, "Vary": "Accept", **console.HEADERS}
+    headers = {"Vary": "Accept", **console.HEADERS}
     return Response(asset.body, headers=headers, content_type=asset.content_type)
 
 
