@@ -200,7 +200,7 @@ def test_whole_numbers_and_truths_are_written_exactly(array: np.ndarray[Any, Any
         (np.int64(3), 3),
         (np.bool_(True), True),
         (np.str_("a"), "a"),
-        ({1: "a", True: "b"}, {"1": "a", "true": "b"}),
+        ({1: "a", False: "b"}, {"1": "a", "false": "b"}),
         ({"b", "a"}, ["a", "b"]),
         (math.inf, None),
         (datetime.date(2020, 1, 2), "2020-01-02"),

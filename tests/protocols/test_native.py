@@ -230,7 +230,7 @@ def test_csv_is_written_where_it_is_asked_for() -> None:
 
 
 def test_an_answer_that_json_cannot_hold_is_the_models_failure() -> None:
-    with pytest.raises(ModelError, match="no form for a object"):
+    with pytest.raises(ModelError, match="cannot be written as JSON"):
         encode({"predict": np.array([object()])})
 
 

@@ -10,6 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA, SparsePCA
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression
@@ -321,3 +322,10 @@ def test_another_number_of_rows_is_an_error(result, n_rows):
 
 def test_a_tuple_of_unknown_meaning_is_numbered():
     assert list(name_outputs("predict", (np.zeros(2), np.ones(2)), 2, {})) == ["output_0", "output_1"]
+
+
+def test_a_vectorizer_of_dicts_is_refused_since_it_has_no_signature() -> None:
+    model = make_pipeline(DictVectorizer(sparse=False), LogisticRegression())
+    model.fit([{"a": 1}, {"b": 2}], [0, 1])
+    with pytest.raises(LoadError, match="DictVectorizer takes dicts"):
+        wrap(model)

@@ -58,6 +58,11 @@ def _check_model(model: Any) -> None:
     if not methods_of(model):
         raise LoadError(f"{name} has no prediction method (predict, transform, ...), so it cannot be served")
     for part in estimators_in(model):
+        if is_a(part, "DictVectorizer") or is_a(part, "FeatureHasher"):
+            raise LoadError(
+                f"{type(part).__name__} takes dicts of any keys, which have no signature; "
+                "serve it inside a function of your own"
+            )
         if is_a(part, "_VectorizerMixin") and part.input != "content":
             raise LoadError(
                 f"{type(part).__name__}(input={part.input!r}) reads files that a request would name;"
