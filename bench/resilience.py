@@ -44,11 +44,15 @@ APP = """
 
     @models.model("busy")
     def busy(x: float) -> float:
-        end = time.thread_time() + {cost_s}
-        while time.thread_time() < end:
-            pass
+        {work}
         return x
 """
+
+#: "computes" wants a core for each worker beside those of the load; "waits" is as costly in time alone.
+WORK = {
+    "computes": f"end = time.thread_time() + {COST_S}\n        while time.thread_time() < end: pass",
+    "waits": f"time.sleep({COST_S})",
+}
 
 missed: list[str] = []
 
@@ -201,9 +205,9 @@ async def load_and_end(process: subprocess.Popen[str], port: int) -> tuple[Tally
 # Overload -----------------------------------------------------------------------------------
 
 
-def overload(command: Path, folder: Path, seconds: float) -> None:
-    print(f"\n{OVERLOAD} × capacity of a model that computes for {COST_S * 1000:.0f} ms, for {seconds:.0f} s")
-    (folder / "busy_app.py").write_text(textwrap.dedent(APP).format(cost_s=COST_S))
+def overload(command: Path, folder: Path, seconds: float, kind: str) -> None:
+    print(f"\n{OVERLOAD} × capacity of a model that {kind} for {COST_S * 1000:.0f} ms, for {seconds:.0f} s")
+    (folder / "busy_app.py").write_text(textwrap.dedent(APP.format(work=WORK[kind])))
     with served(command, "busy_app:app", folder=folder) as (_, port):
         unloaded = asyncio.run(one_by_one(port, seconds / 4))
         capacity = asyncio.run(at_capacity(port, seconds / 2))
@@ -250,6 +254,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="minutes instead of seconds")
     parser.add_argument("--demijohn", type=Path, default=Path(sys.executable).with_name("demijohn"))
     parser.add_argument("--only", choices=["kill", "end", "overload"], help="one part")
+    parser.add_argument("--model", choices=WORK, default="computes", help="what the overloaded model does")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, {N_WORKERS} workers; the load runs on the same machine")
     with tempfile.TemporaryDirectory() as name:
@@ -257,7 +262,7 @@ def main() -> None:
         parts = {
             "kill": lambda: kill_workers(options.demijohn, folder, 60 if options.full else 15, 5),
             "end": lambda: end_under_load(options.demijohn, folder, 10 if options.full else 3),
-            "overload": lambda: overload(options.demijohn, folder, 60 if options.full else 12),
+            "overload": lambda: overload(options.demijohn, folder, 60 if options.full else 12, options.model),
         }
         for part, run in parts.items():
             if options.only in (None, part):

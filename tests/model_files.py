@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+import sklearn
 import skops.io
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
@@ -58,6 +60,15 @@ def hostile() -> Any:
     columns = make_column_transformer((OneHotEncoder(), [table.columns[0]]), remainder="passthrough")
     labels = [text.replace("\n", " ") for text in table.iloc[:, 0]]
     return make_pipeline(columns, LogisticRegression(max_iter=500)).fit(table, labels)
+
+
+#: A scikit-learn that never was, written as long as this one.
+OTHER_VERSION = "0.9.9".ljust(len(sklearn.__version__), "9")
+
+
+def pickled_elsewhere(model: Any) -> bytes:
+    """Pickle a model as scikit-learn of ``OTHER_VERSION`` would."""
+    return pickle.dumps(model).replace(sklearn.__version__.encode(), OTHER_VERSION.encode())
 
 
 def save(model: Any, path: Path) -> Path:

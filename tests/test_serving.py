@@ -68,17 +68,17 @@ def server(folder: Path) -> Iterator[Server]:
         "hostile=hostile.csv",
     ]
     words = ["models/", "iris=iris.skops"]
-    with serving(words, *options, cwd=folder, DEMIJOHN_API_KEY=KEYS, DEMIJOHN_MAX_ELEMENTS="9") as server:
+    with serving(words, *options, cwd=folder, DEMIJOHN_API_KEY=KEYS) as server:
         yield server
 
 
 def test_it_prints_the_address_and_one_line_per_version(server: Server) -> None:
     assert server.url in server.printed[0]
-    lines = [line.split() for line in server.printed if " version " in line]
+    lines = [text.split() for text in server.printed if " version " in text]
     assert [(words[0], words[2]) for words in lines] == [
         ("hostile", "1"), ("line", "2"), ("line", "10"), ("wide", "1"), ("iris", "1"),
     ]  # fmt: skip
-    (iris_line,) = [line for line in server.printed if line.startswith("  iris")]
+    (iris_line,) = [text for text in server.printed if text.startswith("  iris")]
     for part in ["inputs: float64 (n_rows, 4)", "predict_proba", "engine: native (scikit-learn)"]:
         assert part in iris_line
 
@@ -94,7 +94,7 @@ def test_each_printed_command_answers_with_the_estimators_own_answer(server: Ser
 
 
 def test_nothing_printed_acts_on_the_terminal_or_tells_a_key(server: Server) -> None:
-    assert all(line.isprintable() for line in server.printed)
+    assert all(text.isprintable() for text in server.printed)
     assert "first-key" not in "\n".join(server.printed)
 
 
@@ -105,15 +105,16 @@ def test_options_reach_the_models(server: Server) -> None:
     assert server.post("/models/line/predict", [[1.0]], **key).json()["predictions"] == [10.0]
 
 
-def test_the_key_and_other_settings_of_the_environment_hold(server: Server) -> None:
+def test_the_key_of_the_environment_is_needed(server: Server) -> None:
     assert server.post("/predict", [[1.0] * 4]).status == 401
-    assert server.post("/predict", [[1.0] * 4] * 3, X_API_Key="first-key").status == 413
 
 
-def test_answers_are_the_estimators_to_the_last_bit(folder: Path) -> None:
-    with serving([folder / "iris.skops"], "--workers", "1", "--name", "flower") as server:
+def test_answers_are_exact_settings_hold_and_ctrl_c_ends_it(folder: Path) -> None:
+    options = ["--workers", "1", "--name", "flower"]
+    with serving([folder / "iris.skops"], *options, DEMIJOHN_MAX_ELEMENTS="600") as server:
         body = server.post("/models/flower/predict_proba", iris_rows().tolist()).json()
         assert np.array_equal(body["predictions"], iris().predict_proba(iris_rows()))
+        assert server.post("/predict", [[1.0] * 4] * 151).status == 413
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
 
@@ -154,7 +155,7 @@ if app:
 def test_an_app_runs_as_it_is(tmp_path: Path, word: str) -> None:
     (tmp_path / f"{word.partition(':')[0]}.py").write_text(APP)
     with serving([word], "--workers", "1", "--deadline", "7", cwd=tmp_path) as server:
-        assert word in server.printed[0]
+        assert any(word in text for text in server.printed)
         assert server.get("/mine").json() == {"shouted": ["HELLO"]}
         assert server.get("/deadline").data == b"7.0"
         assert server.post("/ml/models/shout/predict", [{"text": "a"}]).json()["predictions"] == ["A"]
@@ -166,7 +167,7 @@ def test_an_app_runs_as_it_is(tmp_path: Path, word: str) -> None:
     [
         ("app:app", None, "app:app: there is no module 'app' here"),
         ("app:app", "x = 1", "app:app: 'app' has no 'app'"),
-        ("app:app", "import nowhere_to_be_found", "'app' needs the module 'nowhere_to_be_found', which is missing"),
+        ("app:app", "import nowhere", "'app' needs the module 'nowhere', which is missing"),
         ("app:app", "raise ValueError('first\\nsecond')", "importing 'app' failed: ValueError: first"),
         ("app:app", "def app(:", "importing 'app' failed: SyntaxError: "),
         ("app:app", "import sys; sys.exit(1)", "importing 'app' failed: SystemExit: 1"),
@@ -179,11 +180,7 @@ def test_an_app_runs_as_it_is(tmp_path: Path, word: str) -> None:
 def test_an_app_that_cannot_be_had_is_one_line(
     tmp_path: Path, word: str, content: str | None, why: str
 ) -> None:
-    from demijohn.errors import ConfigurationError
-    from demijohn.host_app import load_app
-
-    script = f"import sys; sys.path[:0] = ['']; from demijohn.host_app import load_app; load_app({word!r})"
-    del load_app, ConfigurationError
+    script = f"from demijohn.host_app import load_app; load_app({word!r})"
     if content is not None:
         (tmp_path / "app.py").write_text(content)
     ran = subprocess.run([*DEMIJOHN[:2], script], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -36,15 +36,17 @@ def describe(url: str, models: Sequence[tuple[ModelFile, Runtime]], settings: Se
     """
     prefix = settings.url_prefix
     lines = [f"Demijohn {__version__} at {url}  (console: {url}{prefix}/  docs: {url}{prefix}/docs)"]
-    for file, runtime in models:
+    names = list(dict.fromkeys(file.name for file, _ in models))
+    latest = {}
+    for file, runtime in sorted(models, key=lambda one: (names.index(one[0].name), rank(one[0].version))):
         lines.append(
             f"  {file.name}  version {file.version}  {printable(str(runtime.signature))}  "
             f"methods: {', '.join(runtime.methods)}  engine: native ({runtime.framework})"
         )
-    latest = {file.name: runtime for file, runtime in sorted(models, key=lambda one: rank(one[0].version))}
+        latest[file.name] = runtime
     if settings.api_key:
         lines += ["", "These commands take the key from DEMIJOHN_API_KEY of your shell:"]
-    for name in dict.fromkeys(file.name for file, _ in models):
+    for name in names:
         lines += ["", curl(url, name, latest[name], settings)]
     return [*lines, "", "Ctrl-C stops it."]
 

@@ -1,8 +1,9 @@
 """``demijohn predict``: a file of rows in, a file of predictions out, the same way as a request.
 
 Rules of this room:
-1. Rows are run in pieces only by a method that was proved to treat rows one by one; any other gets
-   the whole file in one call.
+1. A file of up to ``PIECE_ROWS`` rows is one call, and so is a larger one for a method that was not
+   proved to treat rows one by one. Else rows are run in pieces: as with joined requests labels are
+   equal then, and numbers within 1e-12 relative.
 2. Nothing is written unless every row was predicted, and then all at once.
 3. A CSV file is read piece by piece, since its cells as text take ten times what they take as numbers.
 """

@@ -154,9 +154,11 @@ class Caster:
             array = np.array([float(value or "nan") for value in values])
         except ValueError:
             return None
-        # What is written as "nan" or "inf" is no number here, and Python's 1_000 is none either.
+        # What is written as "nan" or "inf" is no number here; Python's 1_000 and other scripts' digits
+        # are none either.
         is_usual = np.isfinite(array).sum() == len(values) - n_missing
-        return array if is_usual and not any("_" in value for value in values) else None
+        is_plain = all(value.isascii() and "_" not in value for value in values)
+        return array if is_usual and is_plain else None
 
     def _fast_integers(self, values: Sequence[int]) -> Array | None:
         try:

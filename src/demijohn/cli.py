@@ -7,6 +7,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -192,5 +193,6 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     except OSError as error:  # a broken pipe click has seen to; this is a full disk or the like
         _tell(f"{error.filename or 'standard output'}: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go
         sys.exit(USAGE_ERROR)
     sys.exit(status)

@@ -83,9 +83,7 @@ def _plain_rows(inputs: Rows, limit: int) -> Any:
     if inputs.columns is not None:
         for index, row in enumerate(rows):
             if not isinstance(row, list) or len(row) != len(inputs.columns):
-                raise LoadError(
-                    f"row {index} has not {len(inputs.columns)} cells, as the header has"
-                )
+                raise LoadError(f"row {index} has not {len(inputs.columns)} cells, as the header has")
     if inputs.is_text:
         rows = [list(row) for row in zip(*map(_typed, zip(*rows, strict=True)), strict=True)]
     return rows if inputs.columns is None else _records(inputs.columns, rows, limit)

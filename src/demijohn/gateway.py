@@ -103,22 +103,24 @@ class Gateway:
             _check_lengths(scope)
         scope.update(self._base)
         scope["demijohn.entered"] = entered
-        scope["wsgi.input"] = RequestBody(stream, responder, scope, self._watch)
+        scope["wsgi.input"] = body = RequestBody(stream, responder, scope, self._watch)
         pieces = self._application(scope, start)
         try:
-            self._send(responder, start, pieces)
+            self._send(responder, start, pieces, body)
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
 
-    def _send(self, responder: Responder, start: _Start, pieces: Iterable[bytes]) -> None:
+    def _send(self, responder: Responder, start: _Start, pieces: Iterable[bytes], body: RequestBody) -> None:
         # "The application must invoke the start_response() callable before the iterable yields its
         # first body bytestring" -- PEP 3333: a generator does so only when it is asked for that.
         if start.status == 0:
             pieces = _begun(pieces)
         headers = start.clean_headers()
-        if self._lifecycle.is_draining:
+        # The HTTP layer ends a connection rather than read what nobody asked for, and does not say so:
+        # the client's next request on it would be lost.
+        if self._lifecycle.is_draining or body.is_left_over:
             headers = [header for header in headers if header[0].lower() != "connection"]
             headers.append(("connection", "close"))
         if start.is_short(pieces):

@@ -54,7 +54,7 @@ def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator
         hours = rng.integers(0, _MOST_HOURS, size=picked.shape).astype("timedelta64[h]")
         return np.asarray(picked + hours)
     if kind == "O":
-        return _objects([_cut(cell, rng) for cell in picked]) if picked.ndim == 1 else picked
+        return _objects([_vary_cell(cell, rng) for cell in picked.ravel()]).reshape(picked.shape)
     scaled = picked * rng.uniform(0.5, 1.5, picked.shape) + (picked == 0) * rng.uniform(0, 1, picked.shape)
     return scaled.astype(picked.dtype) if kind == "f" else _whole(scaled, picked)
 
@@ -74,9 +74,15 @@ def _whole(scaled: Array, picked: Array) -> Array:
     return np.where(fits, np.rint(np.where(fits, scaled, 0)).astype(picked.dtype), picked)
 
 
-def _cut(cell: Any, rng: np.random.Generator) -> Any:
-    words = cell.split(" ") if isinstance(cell, str) else []
-    return " ".join(words[: rng.integers(1, len(words) + 1)]) if words else cell
+def _vary_cell(cell: Any, rng: np.random.Generator) -> Any:
+    """Vary a value among others of any kind; a whole number stays one."""
+    if isinstance(cell, str):
+        words = cell.split(" ")
+        return " ".join(words[: rng.integers(1, len(words) + 1)])
+    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
+        return cell
+    scaled = cell * rng.uniform(0.5, 1.5) if cell else rng.uniform(0, 2)
+    return round(scaled) if isinstance(cell, int) else scaled
 
 
 def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | None:
@@ -98,10 +104,7 @@ def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | N
             return f"{name}: another shape"
         single = np.concatenate(parts) if batch.dtype.kind != "O" else _objects([part[0] for part in parts])
         if batch.dtype.kind in "fc":
-            scale = np.nanmax(np.abs(single), axis=0, initial=0.0, where=np.isfinite(single))
-            with np.errstate(invalid="ignore"):
-                close = np.abs(batch - single) <= rtol * np.maximum(np.abs(single), scale)
-            if not (close | (batch == single) | (np.isnan(batch) & np.isnan(single))).all():
+            if not _is_close(batch, single, rtol):
                 return f"{name}: numbers differ by more than {rtol:g}"
         elif not _equal(batch, single):
             return f"{name}: values differ"
@@ -114,7 +117,20 @@ def _objects(cells: list[Any]) -> Array:
     return array
 
 
+def _is_close(batch: Array, single: Array, rtol: float) -> bool:
+    finite = np.isfinite(batch) & np.isfinite(single)  # an infinity would be within any tolerance of itself
+    scale = np.max(np.abs(single), axis=0, initial=0.0, where=np.isfinite(single))
+    with np.errstate(invalid="ignore", over="ignore"):
+        close = finite & (np.abs(batch - single) <= rtol * np.maximum(np.abs(single), scale))
+    return bool((close | (batch == single) | (np.isnan(batch) & np.isnan(single))).all())
+
+
 def _equal(left: Array, right: Array) -> bool:
     if left.dtype.kind != "O":
         return bool((left == right).all())
-    return all(np.array_equal(a, b) or (a != a and b != b) for a, b in zip(left, right, strict=True))
+    return all(map(_same, left.ravel(), right.ravel()))
+
+
+def _same(a: Any, b: Any) -> bool:
+    is_nan = isinstance(a, float) and isinstance(b, float) and a != a and b != b
+    return is_nan or np.array_equal(a, b)

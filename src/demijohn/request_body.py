@@ -13,6 +13,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -51,8 +52,8 @@ class RequestBody:
     """
 
     __slots__ = (
-        "_buffer", "_has_ended", "_received_bytes", "_request_id", "_responder", "_stream", "_waited_s",
-        "_waits_since", "_watch", "given_up", "refusal",
+        "_announced", "_buffer", "_has_ended", "_received_bytes", "_request_id", "_responder", "_stream",
+        "_waited_s", "_waits_since", "_watch", "given_up", "refusal",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class RequestBody:
         self._request_id: str = environ.get("HTTP_X_REQUEST_ID", "")
         self.given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
         self.refusal: Refusal | None = None  #: What the request was answered then.
+        self._announced = _announced_bytes(environ)
         self._buffer = b""
         self._has_ended = False
         self._received_bytes = 0
@@ -116,6 +118,11 @@ class RequestBody:
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
+    @property
+    def is_left_over(self) -> bool:
+        """Say whether a part of the body has not been read."""
+        return self._received_bytes < self._announced and not self._has_ended
+
     def _pull(self, size: int) -> bytes:
         if self.given_up is not None:
             raise self.given_up
@@ -159,6 +166,14 @@ class RequestBody:
     def is_overdue(self, now: float, timeout_s: float) -> bool:
         """Say whether this body has kept us waiting for too long; only while a thread waits."""
         return self.waited_s(now) > timeout_s + self._received_bytes / _BYTES_FOR_A_SECOND
+
+
+def _announced_bytes(environ: Mapping[str, Any]) -> float:
+    """Return how long the body is to be; infinity where only its end will tell."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return math.inf
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 class BodyWatch:

@@ -126,6 +126,8 @@ class Signature:
         columns, is_text = self._table_columns(inputs, problems)
         if problems:
             return {}
+        if not columns:  # where every column may be left out, none may have come
+            _check_any_rows(())
         absent = [None] * len(next(iter(columns.values())))
         cells = [columns.get(spec.name, absent) for spec in self.inputs]
         block = None if is_text else self._block(cells)

@@ -65,12 +65,12 @@ class Site:
         self._options = options
         self._targets = _named([targets.parse(word) for word in words], options.name)
         found = targets.find(self._targets)
-        _tell_passed_over(found.passed_over)
         self._files = found.files
         self._aliases = [_alias(text) for text in options.aliases]
         self._check_names({file.key for file in self._files})
         self._examples = self._read_examples()
         self._runtimes = [self.load(file) for file in self._files]
+        _tell_passed_over(found.passed_over)
 
     def load(self, file: targets.ModelFile, *, allow_code: bool = True) -> Runtime:
         """Load one file, with the example that was given for its model.

@@ -123,10 +123,9 @@ class Watcher:
         try:
             self._served.put(file, allow_code=file.path in self._code)
         except Exception as error:  # noqa: BLE001  - a loader is foreign code
-            is_ours = isinstance(error, DemijohnError)  # then it names the file
-            logger.warning(
-                "%s; what served before serves on", error if is_ours else f"{file.path}: {type(error).__name__}"
-            )
+            # Ours name the file; of others the text may be anything.
+            why = error if isinstance(error, DemijohnError) else f"{file.path}: {type(error).__name__}"
+            logger.warning("%s; what served before serves on", why)
             return
         self._now[file.key] = file
         logger.info("%s version %s is loaded from %s", *file.key, file.path)

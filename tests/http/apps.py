@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from flask import Flask, jsonify, request
+from tests.http import folder
 
 from demijohn import BadInput, Demijohn
-from tests.http import folder
 
 app = Flask(__name__)
 models = Demijohn(app)

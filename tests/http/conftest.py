@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.http import folder
+from tests.http.claims import check_alive
 from tests.servers import Server, serving
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     path = tmp_path_factory.mktemp("models")
     folder.save(path)
     os.environ.pop("FLASK_DEBUG", None)
-    with serving([path], "--workers", "2", "--access-log", *folder.OPTIONS, DEMIJOHN_BODY_TIMEOUT_S="3") as server:
+    with serving(
+        [path], "--workers", "2", "--access-log", *folder.OPTIONS, DEMIJOHN_BODY_TIMEOUT_S="3"
+    ) as server:
         server.await_workers(2)
         yield server
 
@@ -30,3 +32,11 @@ def app() -> Iterator[Server]:
     """``demijohn serve tests.http.apps:app``, two workers: our routes are under /ml."""
     with serving(["tests.http.apps:app"], "--workers", "2", cwd=ROOT) as server:
         yield server
+
+
+@pytest.fixture
+def server(files: Server) -> Iterator[Server]:
+    """The shared server; whatever a test sends, it must leave it as it was."""
+    workers = files.workers
+    yield files
+    check_alive(files, workers)

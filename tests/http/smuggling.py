@@ -55,7 +55,9 @@ BROKEN: dict[str, bytes] = {
     "a name of another script": _get(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-\xc3\xa9: x"),
     "a NUL in a name": _get(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX\0: x"),
     "a NUL in a value": _get(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\0b"),
-    "a bare CR in a value": _get(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\rTransfer-Encoding: chunked"),
+    "a bare CR in a value": _get(
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\rTransfer-Encoding: chunked"
+    ),
     "a folded value": _get(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b"),
     "a folded chunked": _post(b"Transfer-Encoding:\r\n chunked", b"0\r\n\r\n" + SMUGGLED),
     "a line of spaces before the fields": _get(b"GET /livez HTTP/1.1\r\n X: a\r\nHost: localhost"),
@@ -79,7 +81,9 @@ BROKEN: dict[str, bytes] = {
     "chunked in quotes": _post(b'Transfer-Encoding: "chunked"', b"0\r\n\r\n" + SMUGGLED),
     "chunked behind a vertical tab": _post(b"Transfer-Encoding: \x0bchunked", b"0\r\n\r\n" + SMUGGLED),
     "an empty coding": _post(b"Transfer-Encoding:", b"0\r\n\r\n" + SMUGGLED),
-    "chunked in HTTP/1.0": b"POST /predict HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    "chunked in HTTP/1.0": b"POST /predict HTTP/1.0\r\nHost: localhost\r\n"
+    + _CHUNKED
+    + b"\r\n\r\n0\r\n\r\n"
     + SMUGGLED,
     # 7.1: chunks
     "a chunk size with 0x": _post(_CHUNKED, b"0x5\r\n[[1]]\r\n0\r\n\r\n" + SMUGGLED),
@@ -111,12 +115,18 @@ DOUBTFUL: dict[str, bytes] = {
     "a length that covers it": _post(_LENGTH, SMUGGLED),
     "the same length twice": _post(_LENGTH + b"\r\n" + _LENGTH, SMUGGLED),
     "the same length twice in one line": _post(_LENGTH + b", %d" % len(SMUGGLED), SMUGGLED),
-    "chunked in capitals": _post(b"Transfer-Encoding: CHUNKED", b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
-    "chunked twice": _post(b"Transfer-Encoding: chunked, chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
+    "chunked in capitals": _post(
+        b"Transfer-Encoding: CHUNKED", b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
+    ),
+    "chunked twice": _post(
+        b"Transfer-Encoding: chunked, chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
+    ),
     "a chunk size with zeros": _post(_CHUNKED, b"000%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
     "a chunk size with a space": _post(_CHUNKED, b"%x \r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
     "a request in an extension": _post(_CHUNKED, b"5;a=GET /smuggled\r\n[[1]]\r\n0\r\n\r\n"),
-    "a request in a trailer": _post(_CHUNKED, b"5\r\n[[1]]\r\n0\r\nX: GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "a request in a trailer": _post(
+        _CHUNKED, b"5\r\n[[1]]\r\n0\r\nX: GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ),
     "a body of GET": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + _LENGTH + b"\r\n\r\n" + SMUGGLED,
     "a chunked body of GET": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
     + _CHUNKED

@@ -6,22 +6,29 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-
 from tests.estimators import fitted_estimators
 from tests.servers import Server, serving
 
 N_ROWS = 32
 METHODS = (
-    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples", "kneighbors",
-    "radius_neighbors", "apply", "mahalanobis",
-)  # fmt: skip
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "transform",
+    "score_samples",
+    "kneighbors",
+    "radius_neighbors",
+    "apply",
+    "mahalanobis",
+)
 
 
 Estimators = dict[str, tuple[Any, np.ndarray[Any, Any]]]
@@ -51,10 +58,13 @@ def estimators(folder: Path) -> Estimators:
 
 
 @pytest.fixture(scope="module")
-def server(estimators: Estimators, folder: Path) -> Iterator[Server]:
+def server(
+    estimators: Estimators, folder: Path, record_testsuite_property: Callable[[str, object], None]
+) -> Iterator[Server]:
     started = time.monotonic()
     with serving([folder], "--workers", "1") as server:
-        print(f"{len(estimators)} estimators served after {time.monotonic() - started:.1f} s")
+        record_testsuite_property("estimators", len(estimators))
+        record_testsuite_property("start_s", round(time.monotonic() - started, 1))
         yield server
 
 
@@ -117,7 +127,11 @@ def test_every_classifier_names_the_classes_of_its_columns(server: Server, estim
     given, own = {}, {}
     for name, (estimator, matrix) in estimators.items():
         # A chain's columns are its outputs, each the probability of the second class.
-        if hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_") and name != "ClassifierChain":
+        if (
+            hasattr(estimator, "predict_proba")
+            and hasattr(estimator, "classes_")
+            and name != "ClassifierChain"
+        ):
             answer = server.post(f"/models/{name}/predict_proba", matrix[:1].tolist()).json()
             given[name] = answer.get("classes")
             own[name] = [_plain(classes) for classes in estimator.classes_]

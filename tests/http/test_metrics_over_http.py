@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-
 from tests.http import folder
 from tests.servers import Server, serving, until
 
@@ -35,7 +34,12 @@ def families(server: Server, prefix: str = "") -> dict[str, Metric]:
 
 def value(server: Server, name: str, *, prefix: str = "", **labels: str) -> float:
     """Return a sample, 0 where there is none; labels that are not given are summed over."""
-    samples = [sample for family in families(server, prefix).values() for sample in family.samples if sample.name == name]
+    samples = [
+        sample
+        for family in families(server, prefix).values()
+        for sample in family.samples
+        if sample.name == name
+    ]
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
@@ -82,7 +86,11 @@ def test_a_refusal_is_counted_under_its_status(server: Server) -> None:
 
 def test_what_a_client_writes_never_becomes_a_label(server: Server) -> None:
     evil = "evil%22%7D%0Aevil_total%201"
-    for path in (f"/models/plane/{evil}", f"/models/{evil}/predict", f"/models/double/versions/{evil}/predict"):
+    for path in (
+        f"/models/plane/{evil}",
+        f"/models/{evil}/predict",
+        f"/models/double/versions/{evil}/predict",
+    ):
         server.post(path, folder.ROWS)
     assert b"evil" not in server.get("/metrics").data
     assert value(server, "demijohn_requests_total", model="plane", method="", status="404") == 1
@@ -90,7 +98,9 @@ def test_what_a_client_writes_never_becomes_a_label(server: Server) -> None:
 
 def test_every_model_is_described(server: Server) -> None:
     for name, version in (("double", "10"), ("double", "9"), ("table", "1")):
-        assert value(server, "demijohn_model_info", model=name, version=version, framework="scikit-learn") == 1
+        assert (
+            value(server, "demijohn_model_info", model=name, version=version, framework="scikit-learn") == 1
+        )
 
 
 def test_a_worker_that_dies_is_counted_and_what_it_counted_stays(server: Server) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import demijohn
 from tests.http import folder
 from tests.http.claims import check_problem
 from tests.servers import Server
+
+import demijohn
 
 PLANE = folder.fit_plane().predict(np.array(folder.ROWS)).tolist()
 TABLE = folder.fit_table().predict(folder.table_rows()).tolist()
@@ -137,7 +137,9 @@ def test_a_matrix_answer_has_a_csv_column_for_each_of_its_own(files: Server) -> 
     assert answer.data == b"transform_0,transform_1\r\n0.0,\r\n1.0,\r\n"
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/*", "text/html, */*;q=0.1", "application/json;q=0.9, text/csv;q=0.1"])
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/*", "text/html, */*;q=0.1", "application/json;q=0.9, text/csv;q=0.1"]
+)
 def test_json_is_what_comes_where_several_forms_would_do(place: tuple[Server, str], accept: str) -> None:
     server, prefix = place
     assert server.post(f"{prefix}/predict", folder.ROWS, accept=accept).headers["Content-Type"] == JSON
@@ -205,9 +207,18 @@ def test_a_model_tells_what_it_is(place: tuple[Server, str]) -> None:
     server, prefix = place
     model = server.get(f"{prefix}/models/double").json()
     assert model.keys() >= {
-        "name", "version", "versions", "aliases", "state", "framework", "methods", "signature", "example", "plan",
+        "name",
+        "version",
+        "versions",
+        "aliases",
+        "state",
+        "framework",
+        "methods",
+        "signature",
+        "example",
+        "plan",
         "warnings",
-    }  # fmt: skip
+    }
     assert sorted(model["versions"]) == ["10", "9"]
     assert model["aliases"] == {"champion": "9"}
     assert model["signature"]["inputs"] == [
@@ -263,7 +274,9 @@ def test_the_root_is_a_page_for_a_browser_and_a_sign_of_life_for_a_program(place
         ("PATCH", "/readyz", {"GET"}),
     ],
 )
-def test_another_http_method_is_405(place: tuple[Server, str], method: str, path: str, allow: set[str]) -> None:
+def test_another_http_method_is_405(
+    place: tuple[Server, str], method: str, path: str, allow: set[str]
+) -> None:
     server, prefix = place
     answer = server.request(method, prefix + path)
     assert answer.status == 405
@@ -272,7 +285,9 @@ def test_another_http_method_is_405(place: tuple[Server, str], method: str, path
         check_problem(answer, 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize(("path", "method"), [("/predict", "POST"), ("/models", "GET"), ("/models/plane/predict", "POST")])
+@pytest.mark.parametrize(
+    ("path", "method"), [("/predict", "POST"), ("/models", "GET"), ("/models/plane/predict", "POST")]
+)
 def test_options_tells_the_methods(place: tuple[Server, str], path: str, method: str) -> None:
     server, prefix = place
     answer = server.request("OPTIONS", prefix + path)
@@ -313,11 +328,15 @@ def test_the_apps_own_views_stay_and_may_use_the_models(app: Server) -> None:
 
 
 def test_a_function_is_a_model(app: Server) -> None:
-    assert app.post("/ml/models/shout/predict", [{"text": "a\u0308 ok"}, {"text": ""}]).json()["predictions"] == [
+    assert app.post("/ml/models/shout/predict", [{"text": "a\u0308 ok"}, {"text": ""}]).json()[
+        "predictions"
+    ] == [
         "A\u0308 OK",
         "",
     ]
-    assert app.post("/ml/models/whole/predict", {"inputs": {"count": [3, -(2**63)]}}).json()["predictions"] == [
+    assert app.post("/ml/models/whole/predict", {"inputs": {"count": [3, -(2**63)]}}).json()[
+        "predictions"
+    ] == [
         3,
         -(2**63),
     ]

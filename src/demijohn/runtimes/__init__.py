@@ -3,7 +3,8 @@
 Rules of this room:
 1. Looking at a file (``inspect``) runs nothing in it; loading a code format happens only because the
    operator named the file, and never from a watched folder (``allow_code=False``).
-2. The format is told by content, and a loader never falls back to another.
+2. The format is told by content, and a loader never falls back to another. A name that promises data
+   where there is code is refused: it was not the code that the operator named.
 3. A model's framework is found by the names in its MRO, so none is imported to find out.
 """
 
@@ -27,6 +28,9 @@ __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspec
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
 #: from the entry points ``demijohn.runtimes``, named after the root module.
 RUNTIMES: Mapping[str, str] = {"sklearn": "demijohn.runtimes.sklearn"}
+
+#: Names of formats whose loading runs no code. Who names such a file has not agreed to run any.
+DATA_SUFFIXES = frozenset({".skops", ".onnx", ".keras", ".safetensors", ".json", ".ubj", ".txt", ".csv"})
 
 _ESTIMATOR_METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 
@@ -100,7 +104,8 @@ def load(
         concurrency: As in ``wrap``.
 
     Raises:
-        UntrustedArtifact: code where none is allowed, or a skops file that names untrusted types.
+        UntrustedArtifact: code where none is allowed or where the file's name says that there is
+            none, or a skops file that names untrusted types.
         MissingExtra: a framework is not installed; says which extra brings it.
         LoadError: missing, broken, unknown, of another version (strict), or no fitted model.
     """
@@ -109,6 +114,11 @@ def load(
         raise UntrustedArtifact(
             f"{path} is a {artifact.format} file, and loading one runs the code in it;"
             " name the file yourself, or save the model as .skops"
+        )
+    if artifact.runs_code and Path(path).suffix.lower() in DATA_SUFFIXES:
+        raise UntrustedArtifact(
+            f"{path} is no {Path(path).suffix} file but a {artifact.format} file, and loading one runs the"
+            " code in it; if you trust its author, give it a name that says what it is"
         )
     model, notes = _load_and_note(artifact, content)
     if notes and strict_versions:

@@ -2,7 +2,7 @@
 
 Rules of this room:
 1. A body that fits its type fits the signature, but for what JSON Schema cannot say: that columns
-   of ``{"inputs": {...}}`` have one length, and that 3.0 is no integer.
+   of ``{"inputs": {...}}`` have one length, that 3.0 is no integer, which years an instant can have.
 2. An answer always fits its type; what is not known of a method's outputs is left open.
 3. A type that is used more than once is kept once, under ``components``.
 
@@ -200,9 +200,8 @@ def _table_forms(signature: Signature, name: str, components: Components) -> dic
     record = components.keep(f"{name}.record", _record(cells, required))
     rows = components.keep(f"{name}.rows", _many(row))
     records = components.keep(f"{name}.records", _many(record))
-    columns = components.keep(
-        f"{name}.columns", _record({column: _many(cell) for column, cell in cells.items()}, required)
-    )
+    lists = {column: _many(cell) for column, cell in cells.items()}
+    columns = components.keep(f"{name}.columns", {**_record(lists, required), "minProperties": 1})
     either = components.keep(f"{name}.rows-or-records", {"anyOf": [rows, records]})
     order = {"anyOf": [{"const": list(cells)}, {"type": "null"}], "description": "In this order."}
     return {

@@ -103,7 +103,8 @@ def _add_security(spec: APISpec, shared: Services) -> None:
 
 def _errors_by_status() -> dict[int, list[type[DemijohnError]]]:
     by_status: dict[int, list[type[DemijohnError]]] = defaultdict(list)
-    for error in (DemijohnError, *_family(RequestError), *_family(ServerError)):
+    errors: list[type[DemijohnError]] = [DemijohnError, *_family(RequestError), *_family(ServerError)]
+    for error in errors:
         if error is not ServerError:  # its status and code are the root's own
             by_status[error.status].append(error)
     return by_status
@@ -213,7 +214,9 @@ class _Routes:
         self._get("/models/{name}", "Describe a model", "ModelDescription", [404], parameters=[parameter])
         self._get("/livez", "Is the process up?", "Alive", is_open=True)
         self._get("/readyz", "Is every model ready?", "Ready", is_open=True, other={_RETRY: not_ready})
-        self._get("/metrics", "Prometheus metrics of all workers", {"type": "string"}, media_type="text/plain")
+        self._get(
+            "/metrics", "Prometheus metrics of all workers", {"type": "string"}, media_type="text/plain"
+        )
         self._get("/openapi.json", "This document", {"type": "object"})
 
     def _get(

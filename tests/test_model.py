@@ -1,0 +1,142 @@
+"""A served model in Python's hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+import demijohn
+from demijohn.errors import ConfigurationError, ParameterMismatch, SignatureMismatch
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+FRAME, PROGRESS = load_diabetes(return_X_y=True, as_frame=True)
+MATRIX = LogisticRegression(max_iter=2_000).fit(IRIS, SPECIES)
+TABLE = LinearRegression().fit(FRAME, PROGRESS)
+ROWS = IRIS[[0, 60, 120]]
+
+
+@pytest.fixture(scope="module")
+def matrix() -> demijohn.Model:
+    return demijohn.load(MATRIX, name="iris")
+
+
+@pytest.fixture(scope="module")
+def table() -> demijohn.Model:
+    return demijohn.load(TABLE)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS,
+        ROWS.tolist(),
+        tuple(map(tuple, ROWS)),
+        list(ROWS),
+        {"instances": ROWS.tolist()},
+        {"inputs": ROWS.tolist()},
+        pd.DataFrame(ROWS),
+        sparse.csr_matrix(ROWS),
+        ROWS.astype(object),
+        np.asfortranarray(ROWS),
+    ],
+    ids=lambda rows: type(rows).__name__,
+)
+def test_rows_may_come_in_any_form_that_python_or_json_has(matrix: demijohn.Model, rows: Any) -> None:
+    assert (matrix.predict(rows) == MATRIX.predict(ROWS)).all()
+    assert (matrix.predict_proba(rows) == MATRIX.predict_proba(ROWS)).all()
+
+
+def test_a_frame_is_matched_by_name(table: demijohn.Model) -> None:
+    records = FRAME.head(3).to_dict("records")
+    expected = TABLE.predict(pd.DataFrame(records))
+    assert (table.predict(FRAME[FRAME.columns[::-1]].head(3)) == expected).all()
+    assert (table.predict(records) == expected).all()
+
+
+def test_a_series_is_a_column_of_values() -> None:
+    def shout(texts: np.ndarray) -> Any:  # type: ignore[type-arg]
+        return np.array([text.upper() for text in texts.ravel()])
+
+    model = demijohn.load(shout, example=["a", "b"])
+    assert model.predict(pd.Series(["x", "y"])).tolist() == ["X", "Y"]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_what_is_missing_does_not_fit_where_nothing_may_be(table: demijohn.Model, missing: Any) -> None:
+    frame = FRAME.head(2).astype(object)
+    frame.iloc[1, 2] = missing
+    with pytest.raises(SignatureMismatch) as raised:
+        table.predict(frame)
+    (problem,) = raised.value.errors
+    assert (problem.row, problem.column, problem.received) == (1, "bmi", "null")
+
+
+@pytest.mark.parametrize(
+    "rows", [np.zeros((2, 3)), np.zeros(4), [], "text", 5, {"a": 1}, [["a"] * 4], pd.DataFrame()]
+)
+def test_what_does_not_fit_is_refused(matrix: demijohn.Model, rows: Any) -> None:
+    with pytest.raises(SignatureMismatch):
+        matrix.predict(rows)
+
+
+def test_a_frame_with_a_name_twice_is_refused(table: demijohn.Model) -> None:
+    frame = pd.concat([FRAME.head(1), FRAME.head(1)], axis=1)
+    with pytest.raises(SignatureMismatch, match="twice"):
+        table.predict(frame)
+
+
+def test_parameters_are_keywords_and_several_outputs_a_dict() -> None:
+    process = GaussianProcessRegressor(random_state=0).fit(IRIS[::10], SPECIES[::10])
+    mean, std = process.predict(ROWS, return_std=True)
+    outputs: Any = demijohn.load(process).predict(ROWS, return_std=True)
+    assert (outputs["mean"] == mean).all()
+    assert (outputs["std"] == std).all()
+
+
+def test_an_unknown_parameter_is_refused(matrix: demijohn.Model) -> None:
+    with pytest.raises(ParameterMismatch):
+        matrix.predict(ROWS, colour="red")
+
+
+@pytest.mark.parametrize("name", ["fit", "transform", "_repr_pretty_", "__array__", "coef_"])
+def test_a_model_has_the_prediction_methods_of_its_estimator_and_no_more(
+    matrix: demijohn.Model, name: str
+) -> None:
+    assert not hasattr(matrix, name)
+
+
+def test_a_missing_method_is_said_with_those_there_are(matrix: demijohn.Model) -> None:
+    with pytest.raises(AttributeError, match="it has: predict, predict_proba"):
+        matrix.transform  # noqa: B018
+
+
+def test_a_model_tells_what_it_is(matrix: demijohn.Model) -> None:
+    assert (matrix.name, matrix.version) == ("iris", "1")
+    assert matrix.methods == ("predict", "predict_proba", "predict_log_proba", "decision_function")
+    assert matrix.signature.inputs[0].shape == (-1, 4)
+    assert matrix.plan["state"] == "settled"
+    assert "iris version 1" in repr(matrix)
+
+
+def test_a_notebook_shows_the_signature_and_runs_nothing_in_it() -> None:
+    frame = pd.DataFrame({"<script>": [1.0, 2.0], "b": [1.0, 0.0]})
+    page = demijohn.load(LinearRegression().fit(frame, [1.0, 2.0]))._repr_html_()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "float64" in page
+
+
+def test_settings_are_options_of_load() -> None:
+    model = demijohn.load(MATRIX, deadline_s="5", batching=False)
+    assert (model.predict(ROWS) == MATRIX.predict(ROWS)).all()
+    with pytest.raises(ConfigurationError):
+        demijohn.load(MATRIX, deadline_s=0)
+    with pytest.raises(TypeError, match="no setting colour"):
+        demijohn.load(MATRIX, colour="red")
