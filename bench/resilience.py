@@ -218,7 +218,7 @@ def overload(command: Path, folder: Path, seconds: float, kind: str) -> None:
     goodput = loaded.outcomes["200"] / seconds
     other = {name: n for name, n in loaded.outcomes.items() if name not in ("200", "503")}
     say("p99 of one client alone", f"{unloaded_s * 1000:.1f} ms")
-    say("capacity (2 clients per worker)", f"{capacity:.1f} per second")
+    say("capacity", f"{capacity:.1f} per second")
     say("sent", f"{per_second:.1f} per second")
     say("answers", loaded)
     say("neither 200 nor 503", other or "none", "none", not other)
@@ -238,8 +238,8 @@ async def one_by_one(port: int, seconds: float) -> Tally:
 
 
 async def at_capacity(port: int, seconds: float) -> float:
-    """Return answers per second, with always one request waiting for each worker."""
-    # The kernel spreads connections by chance; many, most of them idle, reach every worker.
+    """Return answers per second while every worker always has work."""
+    # The kernel spreads connections over the workers by chance: of 16, hardly ever all to one.
     stop = asyncio.Event()
     load = asyncio.create_task(closed_loop(port, BUSY, 8 * N_WORKERS, stop))
     await asyncio.sleep(seconds)

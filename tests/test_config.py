@@ -135,7 +135,7 @@ def test_a_misspelt_setting_is_refused_with_the_right_name(key: str) -> None:
 
 
 def test_an_unknown_key_of_the_app_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="DEMIJOHN_COLOUR in app.config is no setting"):
+    with pytest.raises(ConfigurationError, match=r"DEMIJOHN_COLOUR in app\.config is no setting"):
         Settings.from_mapping({"DEMIJOHN_COLOUR": "red"})
 
 

@@ -143,14 +143,14 @@ def test_a_method_that_treats_rows_one_by_one_is_joined() -> None:
 
 
 def test_a_method_that_mixes_rows_is_kept_alone() -> None:
-    mixes = FunctionTransformer(lambda X: X - X.mean(axis=0)).fit(np.ones((2, 2)))
+    mixes = FunctionTransformer(lambda rows: rows - rows.mean(axis=0)).fit(np.ones((2, 2)))
     model = predictor(mixes)
     model.prove()
     assert "transform" in model.not_joined
 
 
 def test_a_method_that_mixes_rows_of_whole_numbers_is_caught_by_one_example_row() -> None:
-    mixes = FunctionTransformer(lambda X: X[::-1]).fit(np.ones((2, 2)))
+    mixes = FunctionTransformer(lambda rows: rows[::-1]).fit(np.ones((2, 2)))
     model = Predictor("m", "1", wrap(mixes, example=np.array([[3, 4]])), Settings(), Lifecycle())
     assert model.signature.inputs[0].dtype == "int64"
     model.prove()

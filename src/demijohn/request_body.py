@@ -26,6 +26,7 @@ from .refusals import Refusal, Responder, refuse
 
 _PIECE_BYTES = _BYTES_FOR_A_SECOND = 2**20
 _LINE_PIECE_BYTES = 2**16
+_HTTP_1_0_EXTRA_BYTES = len(", keep-alive")  # hyper adds it for a client that asked for that
 _EVICTABLE_AFTER_S = 1.0
 _TICK_S = 0.25
 _LOOK_AGAIN_S = 0.01
@@ -255,17 +256,17 @@ class BodyWatch:
             self._ending.pop(body, None)
 
     def _answer(self, written: Mapping[int, int]) -> bool:
-        lengths: set[int] = set()
+        together = _Answered(written, set())
         for body in [body for body in list(self._ending) if body not in self._answered][:_MOST_AT_ONCE]:
-            length = body.refuse(unlike=lengths)
-            lengths.add(length)
-            self._answered[body] = _Answered(written, length)
-        return bool(lengths)
+            length = body.refuse(unlike=together.wire_bytes)
+            together.wire_bytes.update((length, length + _HTTP_1_0_EXTRA_BYTES))
+            self._answered[body] = together
+        return bool(together.wire_bytes)
 
     def _end(self, written: Mapping[int, int]) -> None:
-        for answered in list(self._answered.values()):
+        for together in {id(answered): answered for answered in list(self._answered.values())}.values():
             for fd, total in written.items():
-                if total - answered.written_before.get(fd, total) == answered.wire_bytes:
+                if total - together.written_before.get(fd, total) in together.wire_bytes:
                     connections.end(fd)
 
     def _run(self) -> None:
@@ -279,7 +280,7 @@ class BodyWatch:
 
 
 class _Answered(NamedTuple):
-    """How the connection of a body that was answered can be told."""
+    """How the connections of bodies that were answered together can be told."""
 
-    written_before: Mapping[int, int]  #: Bytes written to each connection before the answer.
-    wire_bytes: int  #: Length of the answer, which no other answer of that moment has.
+    written_before: Mapping[int, int]  #: Bytes written to each connection before the answers.
+    wire_bytes: set[int]  #: Lengths of the answers.

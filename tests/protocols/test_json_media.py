@@ -144,7 +144,8 @@ def test_colons_in_texts_hide_no_duplicate_and_make_none() -> None:
         b"", b" ", b"[1", b"[1] 2", b"[1,]", b"{'a': 1}", b"[01]", b"[+1]", b"[.5]", b"// no\n[1]",
         b"[NaN]", b"[Infinity]", b"[-Infinity]", b"[1e400]", b"[-1e400]", b"[" + b"9" * 5_000 + b"]",
         b"\xef\xbb\xbf[1]", b"[\"\xff\"]", b'["\\ud800"]', b'["\\udc00\\ud800"]', b'["\xed\xa0\x80"]',
-        '[1, "é"]'.encode("utf-16"), "[1]".encode("utf-16-le"), "[1]".encode("utf-32"), '["é"]'.encode("latin-1"),
+        '[1, "é"]'.encode("utf-16"), "[1]".encode("utf-16-le"), "[1]".encode("utf-32"),
+        '["é"]'.encode("latin-1"),
         b'["a\nb"]', b'["\x00"]', b"\x80\x04K\x01.",
     ],
 )  # fmt: skip
@@ -208,6 +209,7 @@ def test_whole_numbers_and_truths_are_written_exactly(array: np.ndarray[Any, Any
         (datetime.timedelta(days=1), "1 day, 0:00:00"),
         (decimal.Decimal("1.10"), "1.10"),
         (1 + 2j, "(1+2j)"),
+        (np.complex64(1 + 2j), "(1+2j)"),
     ],
 )
 def test_what_models_return_has_a_form(value: Any, written: Any) -> None:

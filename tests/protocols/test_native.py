@@ -148,8 +148,9 @@ def test_csv_has_a_header_unless_it_says_otherwise(
 @pytest.mark.parametrize(
     "content_type",
     [
-        "text/plain", "application/octet-stream", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-        "application/x-pickle", "application/python-pickle", "application/vnd.apache.parquet", "application/x-npy",
+        "text/plain", "application/octet-stream", "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x", "application/x-pickle", "application/python-pickle",
+        "application/vnd.apache.parquet", "application/x-npy",
         "application/json; charset=utf-16", "text/csv; charset=latin-1", "json", ";", "*/*",
     ],
 )  # fmt: skip
@@ -167,12 +168,12 @@ def test_what_is_no_json_cannot_be_read() -> None:
 
 @given(st.binary(max_size=60), st.sampled_from(["", "text/csv", "text/csv; header=absent"]))
 def test_any_bytes_are_read_or_refused_as_a_request_error(body: bytes, content_type: str) -> None:
+    outcome: Any
     try:
-        request = native.decode(body, content_type, SETTINGS)
+        outcome = native.decode(body, content_type, SETTINGS)
     except DemijohnError as error:
-        assert error.status in {400, 422}
-    else:
-        assert isinstance(request, InferenceRequest)
+        outcome = error.status
+    assert isinstance(outcome, InferenceRequest) or outcome in {400, 422}
 
 
 # Answers ----------------------------------------------------------------------------------

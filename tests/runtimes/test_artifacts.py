@@ -67,7 +67,7 @@ def dumped(tmp_path, **options):
         ("skops", lambda _: skops.io.dumps(MODEL)),
     ],
 )
-@pytest.mark.parametrize("name", ["model.joblib", "model.onnx", "model"])
+@pytest.mark.parametrize("name", ["model.joblib", "model.bin", "model"])
 def test_the_format_is_told_by_the_content(tmp_path, form, make, name):
     path = written(tmp_path, make(tmp_path), name)
     artifact = runtimes.inspect(path)
@@ -142,6 +142,18 @@ def test_code_is_never_loaded_where_none_is_allowed(tmp_path, name):
     path = written(tmp_path, pickle.dumps(Canary(tmp_path / "canary")), name)
     with pytest.raises(UntrustedArtifact, match="is a pickle file, and loading one runs the code in it"):
         runtimes.load(path, allow_code=False)
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.skops", "model.SKOPS", "model.onnx", "model.keras", "model.safetensors"]
+)
+def test_code_is_never_loaded_from_a_file_whose_name_promises_data(tmp_path, name):
+    path = written(tmp_path, pickle.dumps(Canary(tmp_path / "canary")), name)
+    with pytest.raises(
+        UntrustedArtifact, match="file but a pickle file, and loading one runs the code in it"
+    ):
+        runtimes.load(path)
     assert not (tmp_path / "canary").exists()
 
 

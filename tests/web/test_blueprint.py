@@ -1,4 +1,4 @@
-"""Where the routes live: under /ml, under another prefix, at the root of somebody's app, in an app of ours."""
+"""Where the routes live: under a prefix, at the root of somebody's app, in an app of ours."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort, jsonify, redirect, request
+from tests.web.rig import IRIS, check_problem, make_models
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
 from demijohn import Demijohn
 from demijohn.config import Settings
-from tests.web.rig import IRIS, check_problem, make_models
 
 ROWS = IRIS[:1].tolist()
 

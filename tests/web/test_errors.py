@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, TooManyRequests, Unauthorized
 from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, TooManyRequests, Unauthorized
 
 from demijohn.errors import MethodNotAllowed, Problem, SignatureMismatch
 from demijohn.web.errors import answer_error, answer_http_exception, answer_unexpected

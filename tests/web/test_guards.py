@@ -9,9 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.web.rig import IRIS, check_problem, make_client, make_models
 
 from demijohn.web.guards import is_loopback
-from tests.web.rig import IRIS, check_problem, make_client, make_models
 
 ROWS = IRIS[:1].tolist()
 OPEN = {"/ml/livez", "/ml/readyz", "/ml/", "/ml/docs", "/ml/console-assets/console.css"}
@@ -46,8 +46,9 @@ def test_a_name_of_loopback_is_answered(client: FlaskClient, host: str) -> None:
     "host",
     [
         "evil.test", "localhost.evil.test", "127.0.0.1.evil.test", "127.evil.test", "localhost,evil.test",
-        "localhost, localhost", "localhost:", "localhost:x", "localhost:123456", "localhost/", "user@localhost", "::1",
-        "[::1", "[::1]x", "", " ", "local host", "0177.0.0.1", "2130706433", "[::2]", "localhost\x7f", "lócalhost",
+        "localhost, localhost", "localhost:", "localhost:x", "localhost:123456", "localhost/",
+        "user@localhost", "::1", "[::1", "[::1]x", "", " ", "local host", "0177.0.0.1", "2130706433", "[::2]",
+        "localhost\x7f", "lócalhost",
     ],
 )  # fmt: skip
 def test_any_other_host_is_refused(client: FlaskClient, host: str) -> None:
@@ -299,15 +300,8 @@ def test_without_allowed_origins_nothing_is_said_of_them(client: FlaskClient) ->
 
 def test_the_checks_come_in_their_order() -> None:
     client = make_client(api_key="key", max_body_bytes=100)
-    wrong: dict[str, Any] = {
-        "headers": {
-            "Host": "evil.test",
-            "Origin": "http://evil.test",
-            "Content-Type": "text/plain",
-            "Content-Encoding": "br",
-        },
-        "data": b"{" * 101,
-    }
+    headers = {"Host": "evil.test", "Origin": "http://evil.test", "Content-Type": "text/plain"}
+    wrong: dict[str, Any] = {"headers": headers | {"Content-Encoding": "br"}, "data": b"{" * 101}
 
     def code(path: str = "/ml/predict", method: str = "POST") -> tuple[int, str]:
         answer = client.open(path, method=method, **wrong)
@@ -373,7 +367,6 @@ def test_behind_one_trusted_proxy_what_it_says_counts() -> None:
     assert predict(client, SPOOFED | {"Origin": "https://models.example"}).status_code == 200
     check_problem(predict(client, SPOOFED | {"Origin": "http://models.example"}), 403, "origin_refused")
     check_problem(predict(client, {"X-Forwarded-Host": "evil.test"}), 400, "host_refused")
-    assert predict(client).status_code == 200
     ported = SPOOFED | {"X-Forwarded-Port": "8443", "Origin": "https://models.example:8443"}
     assert predict(client, ported).status_code == 200
 

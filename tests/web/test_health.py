@@ -7,10 +7,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from tests.web.rig import make_client
 
 from demijohn import Demijohn
 from demijohn.web import answers
-from tests.web.rig import make_client
 
 
 @pytest.fixture

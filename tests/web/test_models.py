@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from tests.web.rig import CLASSIFIER, REGRESSION, check_problem, make_client
 
 from demijohn import Demijohn
 from demijohn.web import answers
-from tests.web.rig import CLASSIFIER, REGRESSION, check_problem, make_client
 
 NAMES = ["iris", "diabetes", "neighbors", "process", "picky"]
 
@@ -42,8 +42,8 @@ def test_a_description_is_of_its_type_and_its_example_works(client: FlaskClient,
     document = client.get(f"/ml/models/{name}").get_json()
     described = msgspec.convert(document, answers.ModelDescription, strict=True)
     assert document.keys() >= {
-        "name", "version", "versions", "aliases", "state", "framework", "methods", "signature", "example", "plan",
-        "warnings",
+        "name", "version", "versions", "aliases", "state", "framework", "methods", "signature", "example",
+        "plan", "warnings",
     }  # fmt: skip
     for method in described.methods:
         assert client.post(f"/ml/models/{name}/{method}", json=document["example"]).status_code == 200

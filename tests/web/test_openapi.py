@@ -24,7 +24,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from tests.web.rig import CLASSIFIER, IRIS, NEIGHBORS, PROCESS, SPECIES
 
 from demijohn import Demijohn
@@ -64,6 +64,10 @@ def stay(
     kind: Literal["day", "night"], start: datetime.datetime, nights: int = 1, *, is_paid: bool = False
 ) -> dict[str, Any]:
     return {"kind": kind, "start": start, "nights": nights, "is_paid": is_paid}
+
+
+def hand_on(rows: Any) -> Any:
+    return rows
 
 
 def make_app(**settings: Any) -> Flask:
@@ -428,6 +432,38 @@ def test_answers_are_typed_by_what_a_method_returns(document: Document) -> None:
     assert document.prediction("/models/stay/predict") == {}
 
 
+def test_a_number_of_few_bits_has_bounds_and_what_is_unlike_json_is_left_open() -> None:
+    app = Flask(__name__)
+    models = Demijohn(app)
+    models.add("narrow", LinearRegression().fit(IRIS, SPECIES), example=IRIS[:1].astype(np.float32))
+    mixed = pd.DataFrame({"flag": [True], "day": pd.to_datetime(["2026-01-01"]), "any": [None]})
+    models.add("mixed", FunctionTransformer(hand_on).set_output(transform="pandas").fit(mixed), example=mixed)
+    client = app.test_client()
+    document = Document.of(client)
+    body = document.body("/models/narrow/predict")
+    assert document.fits(body, [[3.4e38, 0, 0, 0]])
+    assert not document.fits(body, [[3.5e38, 0, 0, 0]])
+    outputs = document.prediction("/models/mixed/transform")["properties"]
+    assert outputs == {"flag": {"type": ["boolean", "null"]}, "day": {}, "any": {}}
+    row = {"flag": True, "day": "2026-01-01T00:00:00", "any": "text"}
+    document.check(
+        document.answer("/models/mixed/transform"), client.post("/ml/models/mixed/transform", json=[row]).json
+    )
+
+
+def test_a_column_of_anything_is_handed_on_as_anything() -> None:
+    rows = pd.DataFrame({"any": ["text", 3]})
+    app = Flask(__name__)
+    Demijohn(app).add(
+        "same", FunctionTransformer(hand_on).set_output(transform="pandas").fit(rows), example=rows
+    )
+    client = app.test_client()
+    document = Document.of(client)
+    answer = client.post("/ml/models/same/transform", json=[["text"], [3], [None]])
+    assert answer.json["predictions"] == [{"any": "text"}, {"any": 3}, {"any": None}]
+    document.check(document.answer("/models/same/transform"), answer.json)
+
+
 def test_the_classes_of_a_classifier_are_promised(document: Document) -> None:
     classes = document.follow(document.answer("/models/matrix/predict_proba"))["properties"]["classes"]
     assert classes["const"] == ["setosa", "versicolor", "virginica"]
@@ -479,7 +515,8 @@ def texts(part: Any) -> Iterator[str]:
 
 
 def statuses_of(error: type[DemijohnError]) -> set[int]:
-    return {error.status}.union(*map(statuses_of, error.__subclasses__()))
+    ours = [below for below in error.__subclasses__() if below.__module__ == error.__module__]
+    return {error.status}.union(*map(statuses_of, ours))
 
 
 def test_a_prediction_promises_every_status_there_is(document: Document) -> None:

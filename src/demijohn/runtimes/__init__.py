@@ -30,7 +30,7 @@ __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspec
 RUNTIMES: Mapping[str, str] = {"sklearn": "demijohn.runtimes.sklearn"}
 
 #: Names of formats whose loading runs no code. Who names such a file has not agreed to run any.
-DATA_SUFFIXES = frozenset({".skops", ".onnx", ".keras", ".safetensors", ".json", ".ubj", ".txt", ".csv"})
+DATA_SUFFIXES = frozenset({".skops", ".onnx", ".keras", ".safetensors"})
 
 _ESTIMATOR_METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Lock
-from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Blueprint, Flask, Response, g, request
@@ -85,7 +84,7 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
     for path in ("/", "/<path:path>"):
         rule = state.app.url_rule_class(f"{state.url_prefix}{path}", endpoint=guards.NO_ROUTE, methods=None)
         state.app.url_map.add(rule)
-    state.app.view_functions[guards.NO_ROUTE] = _no_route
+    state.app.view_functions[guards.NO_ROUTE] = guards.refuse_route
 
 
 def make_blueprint(settings: Settings) -> Blueprint:
@@ -145,9 +144,3 @@ def _asset(path: str) -> Response:
     response = Response(asset.body, headers=dict(console.HEADERS), content_type=asset.content_type)
     response.set_etag(asset.etag)
     return response.make_conditional(request)  # type: ignore[return-value]
-
-
-def _no_route(**path: Any) -> Response:
-    """Never runs: the guard has raised by then."""
-    del path
-    raise RouteNotFound

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
@@ -50,7 +50,7 @@ def guard() -> Response | None:
     g.demijohn_environ = as_client_sent(request.environ, shared.settings.trusted_proxies)
     _check_host(shared)
     if request.endpoint in (None, NO_ROUTE):
-        _refuse_route()
+        refuse_route()
     if _is_preflight():
         _check_origin(shared)
         return _preflight()
@@ -105,7 +105,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _refuse_route() -> None:
+def refuse_route(**_: Any) -> NoReturn:
+    """Refuse what no route of ours takes: 405 where another HTTP method would do, else 404.
+
+    Also the catch-all's view, though the guard has raised before it could run.
+    """
     allowed = _allowed_methods()
     if not allowed:
         raise RouteNotFound("There is nothing at this address; GET /openapi.json lists the routes")

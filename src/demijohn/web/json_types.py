@@ -172,7 +172,9 @@ def _forms(signature: Signature, name: str, components: Components) -> dict[str,
         "required": [spec.name],
         "additionalProperties": False,
     }
-    columns = {"type": ["array", "null"], "items": {"type": ["string", "integer"]}}
+    # Labels are not looked at; an integer of more than 64 bits is read as a float, which is no label.
+    label = {"type": ["string", "integer"], "minimum": -(2**63), "maximum": 2**64 - 1}
+    columns = {"type": ["array", "null"], "items": label}
     return {
         "instances": rows,
         "inputs": {"anyOf": [rows, named]},
@@ -247,13 +249,12 @@ def _split_type(columns: JsonType, rows: JsonType) -> JsonType:
 
 def answer_type(predictor: Predictor, method: str, components: Components) -> JsonType:
     """Return the type of a method's JSON answer."""
-    specs = predictor.signature.outputs.get(method, ())
-    entry = _entry_type(method, specs)
-    if specs and predictor.runtime.parameters(method):
-        # A parameter may ask for other outputs: return_std, n_neighbors.
-        entry = {"anyOf": [entry, {"description": 'Other outputs that "params" asked for.'}]}
     properties: JsonType = {
-        "predictions": {"type": "array", "items": entry, "description": "One entry per row."},
+        "predictions": {
+            "type": "array",
+            "items": _entry_type(predictor, method),
+            "description": "One entry per row.",
+        },
         "model": {"const": predictor.name},
         "version": {"const": predictor.version},
     }
@@ -264,36 +265,45 @@ def answer_type(predictor: Predictor, method: str, components: Components) -> Js
     return components.keep(f"{predictor.name}.{predictor.version}.{method}.answer", answer)
 
 
-def _entry_type(method: str, specs: Sequence[TensorSpec]) -> JsonType:
+def _entry_type(predictor: Predictor, method: str) -> JsonType:
     """Return the type of one row's entry: a scalar, a list, or a record of named outputs."""
-    if not specs:
+    outputs = predictor.signature.outputs.get(method, ())
+    if not outputs:
         return {}
-    if [spec.name for spec in specs] == [method]:
-        return _output_type(specs[0], method)
-    return _record({spec.name: _output_type(spec, method) for spec in specs}, [spec.name for spec in specs])
+    types = {spec.name: _output_type(spec, predictor.signature, method) for spec in outputs}
+    entry = types[method] if list(types) == [method] else _record(types, list(types))
+    if not predictor.runtime.parameters(method):
+        return entry
+    # A parameter may ask for other outputs: return_std, n_neighbors.
+    return {"anyOf": [entry, {"description": 'Other outputs that "params" asked for.'}]}
 
 
-def _output_type(spec: TensorSpec, method: str) -> JsonType:
-    entry = _output_scalar(spec.dtype, method)
+def _output_type(spec: TensorSpec, signature: Signature, method: str) -> JsonType:
+    entry = _output_scalar(spec.dtype, signature, method)
     for length in reversed(spec.shape[1:]):
         size = {} if length < 0 else {"minItems": length, "maxItems": length}
         entry = {"type": "array", "items": entry, **size}
     return entry
 
 
-def _output_scalar(dtype: str, method: str) -> JsonType:
+def _output_scalar(dtype: str, signature: Signature, method: str) -> JsonType:
     """Return the type of one number or label.
 
     A float that is not finite is written as null. Outputs of ``transform`` are columns, which may
-    hold what the rows lacked; labels, distances and indices are always there.
+    hold what the rows lacked, or hand on whatever came; labels, distances and indices never do.
     """
-    if dtype == "object":
+    hands_on = method == "transform"
+    if dtype == "object" or (dtype == "str" and hands_on and _takes_anything(signature)):
         return {}
     kind = "U" if dtype == "str" else np.dtype(dtype).kind
     names = {"U": "string", "b": "boolean", "i": "integer", "u": "integer", "f": "number"}
     if kind not in names:  # dates, durations, complex numbers: whatever text they are written as
         return {}
-    return _with_null({"type": names[kind]}, nullable=kind == "f" or method == "transform")
+    return _with_null({"type": names[kind]}, nullable=kind == "f" or hands_on)
+
+
+def _takes_anything(signature: Signature) -> bool:
+    return any(spec.dtype == "object" for spec in signature.inputs)
 
 
 def _classes_type(classes: Sequence[Any]) -> JsonType:
