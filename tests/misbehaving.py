@@ -251,7 +251,7 @@ def in_background(task: Callable[[], Any]) -> Callable[[], Any]:
         except OSError as error:
             results.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
 
     def result() -> Any:

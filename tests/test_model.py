@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,12 @@ def test_settings_are_options_of_load() -> None:
         demijohn.load(MATRIX, deadline_s=0)
     with pytest.raises(TypeError, match="no setting colour"):
         demijohn.load(MATRIX, colour="red")
+
+
+def test_a_loaded_model_is_proved_without_being_asked() -> None:
+    model = demijohn.load(MATRIX, name="proved")
+    for thread in threading.enumerate():
+        if thread.name == "demijohn-prover proved":
+            thread.join(30)
+    batcher = model._resolve().batcher
+    assert batcher._joining == set(model.methods)

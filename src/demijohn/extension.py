@@ -13,6 +13,7 @@ Rules of this room:
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,6 +269,8 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
     settings = _read_settings({}, options)
     runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
+    # Threads that call it may share a call once that is proved; until then each runs alone.
+    threading.Thread(target=predictor.prove, name=f"demijohn-prover {name}", daemon=True).start()
     return Model(lambda: predictor)
 
 

@@ -125,7 +125,8 @@ def _start(application: Application, lifecycle: Lifecycle, options: WorkerOption
     # What was loaded lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    watch = BodyWatch(options.threads // 2, options.threads // 4, options.body_timeout_s)
+    half, quarter = max(1, options.threads // 2), max(1, options.threads // 4)
+    watch = BodyWatch(max_waiting=half, max_ending=quarter, timeout_s=options.body_timeout_s)
     watch.start()
     gateway = Gateway(application, watch, lifecycle, is_logging=options.access_log)
     return _Server(lifecycle.worker_id, gateway, options)

@@ -47,11 +47,6 @@ def test_one_model_that_is_not_ready_is_a_reason(client: FlaskClient, state: str
     assert answer.get_json()["reasons"] == {"diabetes/1": f"the model is {state}"}
 
 
-def test_a_model_that_could_not_be_loaded_is_a_reason(client: FlaskClient) -> None:
-    client.application.extensions["demijohn"].failures["broken"] = "the file is empty"
-    assert client.get("/ml/readyz").get_json()["reasons"] == {"broken": "the file is empty"}
-
-
 def test_a_server_that_drains_is_alive_and_not_ready(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

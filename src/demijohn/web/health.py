@@ -16,8 +16,7 @@ def livez() -> Response:
 def readyz() -> Response:
     """Say whether every model that should serve is ready, with reasons when not."""
     shared = services()
-    reasons = dict(shared.failures)
-    reasons |= {
+    reasons = {
         f"{p.name}/{p.version}": f"the model is {p.state}"
         for p in shared.pool.predictors()
         if p.state != "ready"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flask import current_app
 
@@ -29,7 +30,6 @@ class Services:
     metrics: Metrics
     lifecycle: Lifecycle
     bound_host: str | None = None  #: The address ``serve`` listens on; None under another server.
-    failures: dict[str, str] = field(default_factory=dict)  #: Models that should serve and cannot.
     openapi: tuple[object, bytes] | None = None  #: The last document, behind what it was made of.
     _digests: tuple[bytes, ...] = ()
     _proved: tuple[int, int] | None = None  #: Process and models of the last ``start``.
@@ -44,8 +44,8 @@ class Services:
         threading.Thread(target=self._prove, name="demijohn-prover", daemon=True).start()
 
     def _prove(self) -> None:
-        # Linux gives each thread its own niceness; a client's request comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         for predictor in self.pool.predictors():
             predictor.prove()
 
