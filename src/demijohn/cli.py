@@ -101,7 +101,7 @@ _EXAMPLE = click.option(
 @click.option("--open", "is_open", is_flag=True, help="Serve other machines without a key; you mean it.")
 @_told
 def serve(targets: tuple[str, ...], **options: Any) -> None:
-    r"""Serve models: files, NAME=FILE, folders of model files, or a Flask app (module:app).
+    """Serve models: files, NAME=FILE, folders of model files, or a Flask app (module:app).
 
     \b
     demijohn serve model.joblib
@@ -112,7 +112,7 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
     Naming a joblib or pickle file runs the code in it: name only files whose author you trust. Off
     loopback a key is needed: set DEMIJOHN_API_KEY, or say --open. What no option sets is taken from
     the environment: DEMIJOHN_MAX_ELEMENTS and others.
-    """
+    """  # noqa: D301  - click takes the character itself for "do not wrap", not a backslash and a b
     from .serving import run
 
     sys.exit(run(targets, **options))

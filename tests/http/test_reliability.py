@@ -50,7 +50,7 @@ def _start(path: Path, workers: int, **environ: str) -> AbstractContextManager[S
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Holding]:
     """One worker that waits for a model as long as it takes; its queue holds 1024 rows."""
     path = tmp_path_factory.mktemp("holding")
-    with _start(path, 1, DEMIJOHN_MAX_QUEUE_S="60") as server:
+    with _start(path, 1, DEMIJOHN_MAX_QUEUE_S="3600") as server:
         yield server, path
 
 

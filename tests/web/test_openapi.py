@@ -371,6 +371,7 @@ def test_an_error_answers_what_is_promised(client: FlaskClient, document: Docume
         ("/models/matrix/predict", {"instances": [[1, 2, 3, 4]], "more": 1}),
         ("/models/matrix/predict", {"instances": [[1, 2, 3, 4]], "inputs": [[1, 2, 3, 4]]}),
         ("/models/matrix/predict", {"dataframe_records": [{"x0": 1}]}),
+        ("/models/matrix/predict", {"dataframe_split": {"columns": [False], "data": [[1, 2, 3, 4]]}}),
         ("/models/table/predict", [{"size": 1, "colour": "red"}]),
         ("/models/table/predict", [{"size": 1, "colour": "red", "shape": "round", "more": 1}]),
         ("/models/table/predict", [{"size": 1, "colour": "red", "shape": "oval"}]),
@@ -399,6 +400,10 @@ def test_what_does_not_fit_its_type_is_refused(
     [
         ("/models/matrix/predict", {"inputs": {"inputs": [[1, 2, 3, 4]]}}),
         ("/models/matrix/predict", {"dataframe_split": {"columns": None, "data": [[1, 2, 3, 4]]}}),
+        (
+            "/models/matrix/predict",
+            {"dataframe_split": {"columns": [0, 1.5, 2.0, "x"], "data": [[1, 2, 3, 4]]}},
+        ),
         ("/models/table/predict", [{"size": None, "colour": None, "shape": "round"}]),
         ("/models/table/predict", [{"size": 1, "colour": "new", "shape": "round", "unused": 7}]),
         ("/models/table/predict", [[1, "red", "round", None]]),

@@ -117,7 +117,7 @@ def _split_frame(frame: Any) -> Inputs:
     columns = frame.get("columns")
     if columns is None:
         return Rows(frame["data"])
-    if not isinstance(columns, list) or not all(type(name) in (str, int) for name in columns):
+    if not isinstance(columns, list) or not all(type(name) in (str, int, float) for name in columns):
         raise _misfit("'columns' as a list of names", columns)
     return Rows(frame["data"], columns=[str(name) for name in columns])
 

@@ -172,9 +172,7 @@ def _forms(signature: Signature, name: str, components: Components) -> dict[str,
         "required": [spec.name],
         "additionalProperties": False,
     }
-    # Labels are not looked at; an integer of more than 64 bits is read as a float, which is no label.
-    label = {"type": ["string", "integer"], "minimum": -(2**63), "maximum": 2**64 - 1}
-    columns = {"type": ["array", "null"], "items": label}
+    columns = {"type": ["array", "null"], "items": {"type": ["string", "number"]}}
     return {
         "instances": rows,
         "inputs": {"anyOf": [rows, named]},
