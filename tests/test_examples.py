@@ -9,7 +9,8 @@ import pytest
 
 from demijohn.config import Settings
 from demijohn.errors import LoadError
-from demijohn.examples import is_number, media_type_of, read_example
+from demijohn.examples import media_type_of, read_example
+from demijohn.protocols import csv_media
 
 
 def example(tmp_path: Path, name: str, text: str) -> Any:
@@ -28,7 +29,7 @@ def test_a_csv_becomes_records_column_by_column(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "1_000", "0x10", " ", "TRUE!"])
 def test_what_is_no_number_in_a_request_is_text_in_an_example(tmp_path: Path, cell: str) -> None:
-    assert not is_number(cell)
+    assert not csv_media.is_number(cell)
     assert example(tmp_path, "rows.csv", f"a,b\n1,{cell}\n") == [{"a": 1.0, "b": cell}]
 
 

@@ -33,7 +33,7 @@ from .errors import (
     RequestError,
     SignatureMismatch,
 )
-from .examples import is_number, media_type_of, read_example, why_unreadable
+from .examples import media_type_of, read_example, why_unreadable
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows
 from .predictor import Predictor
@@ -148,8 +148,7 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
     header = next(rows, None)
     if header is None:
         raise DecodeError("The file is empty")
-    # pandas numbers the columns of a table that has no names; any other numbers are a row of data.
-    if all(map(is_number, header)) and header != [str(index) for index in range(len(header))]:
+    if csv_media.is_data(header):
         raise DecodeError("The first row is all numbers; say --no-header if it is data")
     return header
 

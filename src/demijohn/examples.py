@@ -15,7 +15,7 @@ from typing import Any
 from .config import Settings
 from .errors import LoadError, RequestError
 from .messages import Columns, InferenceRequest, Records, Rows
-from .protocols import native
+from .protocols import csv_media, native
 
 MOST_ROWS = 1000  #: Rows of an example that are looked at.
 
@@ -98,14 +98,6 @@ def _typed(cells: Sequence[str]) -> list[Any]:
     filled = [cell for cell in cells if cell]
     if all(cell.lower() in _TRUTHS for cell in filled):
         return [_TRUTHS[cell.lower()] if cell else None for cell in cells]
-    if all(map(is_number, filled)):
+    if all(map(csv_media.is_number, filled)):
         return [float(cell) if cell else None for cell in cells]
     return [cell or None for cell in cells]
-
-
-def is_number(cell: str) -> bool:
-    """Say whether a CSV cell is a finite number."""
-    try:
-        return "_" not in cell and abs(float(cell)) < float("inf")
-    except ValueError:
-        return False

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -72,6 +73,10 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
             return _serve_host_app(words[0], given, server, settings, log)
         site = Site(words, settings, SiteOptions(host=host, workers=workers, **about_models))
         import flask  # noqa: F401  once, here, and not again in each worker
+
+        # Clients choose the rows: what numpy warns of (an overflow, the log of 0) would fill the log as
+        # they please. Numbers that are not finite are counted in /metrics.
+        warnings.filterwarnings("ignore", category=RuntimeWarning)
 
         return serve_app(site.make_app, server, settings, lambda url: _say(site.announcement(url)))
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demijohn.errors import DecodeError
+from demijohn.errors import DecodeError, SignatureMismatch
 from demijohn.messages import Rows
 from demijohn.protocols import csv_media
 
@@ -32,7 +32,17 @@ def _written(rows: list[list[str]], **options: Any) -> bytes:
 def test_what_csv_writes_is_read_as_it_was(rows: list[list[str]], lineterminator: str) -> None:
     body = _written(rows, lineterminator=lineterminator, quoting=csv.QUOTE_ALL)
     assert csv_media.decode(body, has_header=False) == Rows(rows, is_text=True)
-    assert csv_media.decode(body, has_header=True) == Rows(rows[1:], columns=rows[0], is_text=True)
+    if not csv_media.is_data(rows[0]):
+        assert csv_media.decode(body, has_header=True) == Rows(rows[1:], columns=rows[0], is_text=True)
+
+
+def test_a_row_of_numbers_in_place_of_the_header_is_refused_and_not_lost() -> None:
+    with pytest.raises(SignatureMismatch, match="header=absent"):
+        csv_media.decode(b"1,2\n3,4\n", has_header=True)
+
+
+def test_the_numbers_that_pandas_writes_above_nameless_columns_are_a_header() -> None:
+    assert csv_media.decode(b"0,1\n3,4\n", has_header=True).rows == [["3", "4"]]
 
 
 def test_the_mark_that_spreadsheets_put_in_front_is_no_part_of_a_name() -> None:

@@ -492,3 +492,16 @@ def test_an_instant_in_an_example_is_written_as_iso_8601():
     frame = pd.DataFrame({"a": [pd.Timestamp("2024-01-01")], "b": [1]})
     runtime = wrap(Sum(), example=frame)
     assert runtime.example_rows() == [{"a": "2024-01-01T00:00:00", "b": 1}]
+
+
+def test_a_column_that_leaves_as_it_came_may_hold_anything() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    model = ColumnTransformer([("a", StandardScaler(), ["a"])], remainder="passthrough").fit(frame)
+    signature = wrap(model).signature
+    assert [(spec.name, spec.dtype) for spec in signature.inputs] == [("a", "float64"), ("b", "object")]
+
+
+def test_an_example_that_does_not_fit_is_the_operators_mistake() -> None:
+    model = StandardScaler().fit(pd.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(ConfigurationError):
+        wrap(model, example=pd.DataFrame({"a": ["x"]}))

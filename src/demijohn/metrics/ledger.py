@@ -72,7 +72,7 @@ class Ledger:
         self._path, file = _claim(folder, self._pattern)
         weakref.finalize(self, os.close, file)  # and the lock with it
         # A full disk is to be told now, as an error; when we write, it would be a SIGBUS.
-        os.posix_fallocate(file, 0, _BYTES)
+        _allocate(file)
         self.values = memoryview(mmap.mmap(file, _BYTES)).cast("d")
         self._take_over(_index_of(self._path))
 
@@ -111,6 +111,13 @@ class Ledger:
             for path in sorted(self._folder.glob(self._pattern)):
                 if path != self._path:
                     yield _read(path)
+
+
+def _allocate(file: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, _BYTES)
+    elif os.fstat(file).st_size < _BYTES:  # macOS
+        os.pwrite(file, bytes(_BYTES), 0)
 
 
 def _claim(folder: Path, pattern: str) -> tuple[Path, int]:

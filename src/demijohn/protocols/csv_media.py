@@ -1,7 +1,8 @@
 """CSV bodies (RFC 4180): text cells in, one column per output out.
 
 Rules of this room:
-1. The first row is the header, unless the media type says ``header=absent``.
+1. The first row is the header, unless the media type says ``header=absent``; a row of numbers in
+   its place is refused, not dropped.
 2. Cells stay text; the signature's dtypes read them. Only an empty cell is missing.
 3. A text cell that a spreadsheet would take for a formula is written behind an apostrophe.
 """
@@ -14,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from demijohn.errors import DecodeError
+from demijohn.errors import DecodeError, SignatureMismatch
 from demijohn.messages import Array, Rows, Tensors, plain
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -25,6 +26,7 @@ def decode(body: bytes, *, has_header: bool) -> Rows:
 
     Raises:
         DecodeError: the body is not UTF-8, or its quotes do not match.
+        SignatureMismatch: where the header should be is a row of data.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -33,7 +35,27 @@ def decode(body: bytes, *, has_header: bool) -> Rows:
     rows = list(read_rows(io.StringIO(text, newline="")))
     if not rows:
         raise DecodeError("The CSV body is empty")
-    return Rows(rows[1:], columns=rows[0], is_text=True) if has_header else Rows(rows, is_text=True)
+    if not has_header:
+        return Rows(rows, is_text=True)
+    if is_data(rows[0]):
+        raise SignatureMismatch("The first row is all numbers; if it is data, send 'text/csv; header=absent'")
+    return Rows(rows[1:], columns=rows[0], is_text=True)
+
+
+def is_data(header: Sequence[str]) -> bool:
+    """Say whether a first row is no header but a row of data, which would be lost.
+
+    All its cells are numbers; but 0, 1, 2… is what pandas writes above columns that have no names.
+    """
+    return all(map(is_number, header)) and list(header) != [str(index) for index in range(len(header))]
+
+
+def is_number(cell: str) -> bool:
+    """Say whether a cell is a finite number."""
+    try:
+        return "_" not in cell and math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from demijohn.errors import ConfigurationError, LoadError
+from demijohn.errors import ConfigurationError, LoadError, SignatureMismatch
 from demijohn.messages import Array, Records, Rows, Tensors, count_rows
 from demijohn.signature import Signature, TensorSpec, as_json_value, output_specs
 
@@ -48,7 +48,10 @@ def wrap(
             "batch=True is for functions; Demijohn finds out itself what an estimator allows"
         )
     _check_model(model)
-    return SklearnRuntime(model, read_example(example), concurrency or 1)
+    try:
+        return SklearnRuntime(model, read_example(example), concurrency or 1)
+    except SignatureMismatch as error:
+        raise ConfigurationError(f"The example does not fit the model: {error.detail}") from error
 
 
 def _check_model(model: Any) -> None:

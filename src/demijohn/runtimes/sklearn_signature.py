@@ -77,7 +77,9 @@ def read_estimator(estimator: Any) -> Reading:
     if n_columns is None:
         return Reading(_matrix_signature([], -1))
     columns = [Column() for _ in range(int(n_columns))]
-    follow(estimator, [Flow(column) for column in columns])
+    for flow in follow(estimator, [Flow(column) for column in columns]):
+        if flow.source is not None and flow.is_raw and flow.source.dtype is None:
+            flow.source.dtype = "object"  # it leaves as it came: nothing has asked for a number
     if names is None:
         return Reading(_matrix_signature(columns, len(columns)), columns)
     specs = tuple(_spec(str(name), column) for name, column in zip(names, columns, strict=True))
