@@ -502,6 +502,6 @@ def test_a_column_that_leaves_as_it_came_may_hold_anything() -> None:
 
 
 def test_an_example_that_does_not_fit_is_the_operators_mistake() -> None:
-    model = StandardScaler().fit(pd.DataFrame({"a": [1.0, 2.0]}))
-    with pytest.raises(ConfigurationError):
-        wrap(model, example=pd.DataFrame({"a": ["x"]}))
+    model = OneHotEncoder().fit(pd.DataFrame({"a": ["x", "y"]}))
+    with pytest.raises(ConfigurationError, match="does not fit"):
+        wrap(model, example=pd.DataFrame({"a": ["z"]}))
