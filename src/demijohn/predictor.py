@@ -175,7 +175,9 @@ class Predictor:
         return agree(joined, alone)
 
     def _probe(self, method: str, tensors: Tensors) -> Tensors:
-        return self.batcher.submit(method, tensors, {}, time.monotonic() + self._settings.deadline_s)
+        # Under a load that fills the queue, joining is what is needed most.
+        deadline = time.monotonic() + self._settings.deadline_s
+        return self.batcher.submit(method, tensors, {}, deadline, is_probe=True)
 
     def plan(self) -> dict[str, Any]:
         """Tell which engine runs each method; in this stage always the framework itself."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.batching.rig import PATIENCE_S, MakeRig, Rig, x
+from tests.batching.rig import CALLERS, PATIENCE_S, MakeRig, Rig, x
 
 from demijohn.batching.queue import Request
 from demijohn.errors import DeadlineExceeded, ModelError, QueueFull, Unavailable
@@ -111,6 +111,20 @@ def test_a_full_queue_says_so_before_a_body_is_read(make_rig: MakeRig) -> None:
             rig.batcher.check_room()
     assert rig.watch.refusals == ["rows"]
     assert len(first.result(PATIENCE_S)["y"]) + len(second.result(PATIENCE_S)["y"]) == 10
+
+
+def test_a_probe_waits_its_turn_and_is_not_refused(make_rig: MakeRig) -> None:
+    rig = make_rig(max_queue_rows=1)
+    with rig.busy():
+        first = rig.enqueue(x(1))
+        with pytest.raises(QueueFull):
+            rig.submit(x(2))
+        n_changes = rig.watch.n_changes
+        deadline = rig.clock() + PATIENCE_S
+        probe = CALLERS.submit(rig.batcher.submit, "predict", x(3), {}, deadline, is_probe=True)
+        rig.watch.wait_for_change(n_changes + 1)
+    assert first.result(PATIENCE_S)["y"].tolist() == [2]
+    assert probe.result(PATIENCE_S)["y"].tolist() == [6]
 
 
 def test_a_large_request_counts_as_one_batch(make_rig: MakeRig) -> None:

@@ -17,15 +17,13 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from demijohn.errors import DeadlineExceeded, Draining, ModelError, QueueFull
 from demijohn.lifecycle import Lifecycle
 from demijohn.messages import Tensors
 
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request
+from .queue import Expired, Queue, Request, join
 
 logger = logging.getLogger("demijohn")
 
@@ -154,7 +152,13 @@ class Batcher:
                 raise self._refused(why)
 
     def submit(
-        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
+        self,
+        method: str,
+        tensors: Tensors,
+        parameters: Mapping[str, Any],
+        deadline: float,
+        *,
+        is_probe: bool = False,
     ) -> Tensors:
         """Run a request, alone or joined with others; blocks the calling thread until then.
 
@@ -164,6 +168,7 @@ class Batcher:
                 deadline, even if an error came earlier: the run may still read them.
             parameters: Passed on to ``run``; with any, the request runs alone.
             deadline: On the batcher's clock.
+            is_probe: Ours: it waits its turn, but no bound of the queue refuses it.
 
         Returns:
             The outputs for these rows.
@@ -180,7 +185,7 @@ class Batcher:
         if now >= deadline:
             raise self._expired()
         with self._lock:
-            why = self._take_in(request, now)
+            why = self._take_in(request, now, is_probe=is_probe)
         if why is not None:
             raise self._refused(why)
         # A wait longer than TIMEOUT_MAX would raise OverflowError.
@@ -196,7 +201,7 @@ class Batcher:
             self._is_closed = True
             _dismiss(self._idle)
 
-    def _take_in(self, request: Request, now: float) -> str | None:
+    def _take_in(self, request: Request, now: float, *, is_probe: bool) -> str | None:
         """Start a request or let it wait; under the lock. Returns why it is refused, if it is."""
         if self._is_closed:
             return "draining"
@@ -206,7 +211,7 @@ class Batcher:
             self._wake(self._hire(), request, now)
         else:
             why = self._queue.why_refused(request.n_rows, self._expected_wait_s(now))
-            if why is not None:
+            if why is not None and not is_probe:
                 return why
             request.layout = request.find_layout() if self._may_join(request) else None
             self._queue.put(request)
@@ -339,7 +344,7 @@ class Batcher:
         ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
         outcome: Tensors | Exception
         try:
-            outcome = self._run(method, _join(batch), batch[0].parameters)
+            outcome = self._run(method, join(batch), batch[0].parameters)
             _check_rows(outcome, n_rows)
         except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
             outcome = self._as_ours(method, error)
@@ -367,12 +372,6 @@ class Batcher:
 
 def _late() -> DeadlineExceeded:
     return DeadlineExceeded("The prediction was started and did not finish before the deadline")
-
-
-def _join(batch: Sequence[Request]) -> Tensors:
-    if len(batch) == 1:
-        return batch[0].tensors
-    return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
 
 
 def _check_rows(outputs: Tensors, n_rows: int) -> None:

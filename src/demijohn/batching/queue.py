@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from demijohn.errors import ModelError
 from demijohn.messages import Tensors, count_rows
@@ -166,3 +168,10 @@ class Queue:
             request.error = Expired()
             request.done.release()
         return batch
+
+
+def join(batch: Sequence[Request]) -> Tensors:
+    """Put the tensors of requests of one layout under each other."""
+    if len(batch) == 1:
+        return batch[0].tensors
+    return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
