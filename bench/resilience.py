@@ -254,7 +254,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="minutes instead of seconds")
     parser.add_argument("--demijohn", type=Path, default=Path(sys.executable).with_name("demijohn"))
     parser.add_argument("--only", choices=["kill", "end", "overload"], help="one part")
-    parser.add_argument("--model", choices=WORK, default="computes", help="what the overloaded model does")
+    has_cores = (os.cpu_count() or 1) >= N_WORKERS + 2  # for the load and the system, beside the workers
+    parser.add_argument("--model", choices=WORK, default="computes" if has_cores else "waits")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, {N_WORKERS} workers; the load runs on the same machine")
     with tempfile.TemporaryDirectory() as name:

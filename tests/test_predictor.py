@@ -195,13 +195,10 @@ def test_a_function_is_never_called_to_prove_anything() -> None:
         calls.append(rows)
         return rows[:, 0]
 
-    for function, kept_alone in (
-        (scalar, {}),
-        (whole, {"predict": "the model does not say that it takes batches"}),
-    ):
+    for function in (scalar, whole):
         model = predictor(function)
         model.prove()
-        assert model.not_joined == kept_alone
+        assert model.not_joined == {"predict": "the function does not take the rows of several requests"}
     assert calls == []
 
 

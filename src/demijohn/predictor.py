@@ -162,9 +162,8 @@ class Predictor:
         if not self._joins or self._settings.max_batch_size == 1:
             return "batching is off"
         if self.runtime.joining != "prove":
-            return (
-                None if self.runtime.joining == "always" else "the model does not say that it takes batches"
-            )
+            is_joined = self.runtime.joining == "always"
+            return None if is_joined else "the function does not take the rows of several requests"
         try:
             tensors = draw(self.signature, list(self.runtime.example_rows()), PROBE_ROWS)
             joined = self._probe(method, tensors)

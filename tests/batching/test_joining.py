@@ -17,6 +17,20 @@ from demijohn.errors import DeadlineExceeded, ModelError, QueueFull
 from demijohn.messages import Tensors
 
 
+def test_a_model_whose_rows_are_dear_is_not_joined_into_long_calls(make_rig: MakeRig) -> None:
+    def dear(_: str, tensors: Tensors, __: Any) -> Tensors:
+        rig.clock.now += 0.02 * len(tensors["x"])
+        return {"y": tensors["x"]}
+
+    rig = make_rig(dear, max_queue_s=1.0)
+    rig.submit(x(0))
+    with rig.busy():
+        asked = [rig.enqueue(x(value)) for value in range(6)]
+    for value, future in enumerate(asked):
+        assert future.result(PATIENCE_S)["y"].tolist() == [value]
+    assert max(map(len, rig.rows_of_calls())) == 2  # 0.05 s
+
+
 def test_an_idle_model_runs_a_request_at_once_and_alone(rig: Rig) -> None:
     assert rig.submit(x(1, 2))["y"].tolist() == [2, 4]
     assert rig.submit(x(3))["y"].tolist() == [6]

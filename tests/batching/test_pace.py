@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,18 @@ def test_no_expectation_is_negative_or_falls_with_rows_or_calls(calls: list[tupl
     assert paces.expect("predict", 1, 0) >= tiny
     assert paces.expect("predict", 1, 100) - paces.expect("predict", 1, 10) >= tiny
     assert paces.expect("predict", 2, 10) - paces.expect("predict", 1, 10) >= tiny
+
+
+def test_rows_are_joined_while_their_time_is_worth_the_overhead_that_is_saved() -> None:
+    paces = Paces()
+    assert paces.most_rows("predict", 0.05) == math.inf
+    for n_rows in (1, 1, 64, 1, 1000):
+        paces.record("predict", n_rows, 0.0044 + 1.9e-6 * n_rows)
+    assert paces.most_rows("predict", 0.001) == pytest.approx(4 * 0.0044 / 1.9e-6)
+    assert paces.most_rows("predict", 0.19) == pytest.approx(0.19 / 1.9e-6)
+
+
+def test_a_model_that_takes_as_long_for_many_rows_as_for_one_has_no_bound_of_its_own() -> None:
+    paces = Paces()
+    paces.record("predict", 0, 0.5)
+    assert paces.most_rows("predict", 0.05) == math.inf

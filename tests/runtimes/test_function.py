@@ -35,7 +35,7 @@ def test_a_function_of_scalars_is_called_once_per_row():
     runtime = wrap(shout)
     assert runtime.framework == "function"
     assert runtime.methods == ("predict",)
-    assert runtime.joining == "always"
+    assert runtime.joining == "never"
     assert runtime.concurrency == 1
     assert not runtime.is_callable_unasked
     assert columns_of(runtime) == [("text", "str", False, False)]

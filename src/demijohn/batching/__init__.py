@@ -4,9 +4,9 @@ Rules of this room:
 1. There is no timer: a model that is idle runs a request at once, on the model's own thread, so
    that the waiting request can be answered 504 at its deadline while the run goes on.
 2. The oldest waiting request decides the layout of the next call. Others of that layout join it, in
-   their order, up to ``max_batch_size`` rows. A layout is the method and the names, dtypes and row
-   shapes of the tensors; a request with parameters, one as large as a batch, one without rows and
-   one of a method that nobody vouched for run alone and whole.
+   their order, up to ``max_batch_size`` rows and while that pays (``pace``). A layout is the method
+   and the names, dtypes and row shapes of the tensors; a request with parameters, one as large as a
+   batch, one without rows and one of a method that nobody vouched for run alone and whole.
 3. What cannot be joined after all costs nobody their answer: where a joined call raises or returns
    another number of rows, its members run alone, and a bad row fails alone.
 4. An empty queue takes any request. Else one is refused (503) that would make it too long in rows

@@ -293,7 +293,7 @@ class Batcher:
     def _go_on(self, worker: _Worker) -> None:
         """Give a worker its next batch, or rest; under the lock."""
         now, waited = self._clock(), self._queue.rows
-        worker.begins(self._queue.take(now), now)
+        worker.begins(self._queue.take(now, self._paces), now)
         if self._queue.rows != waited:
             self._observer.queue_changed(self._queue.rows)
         if worker.batch:

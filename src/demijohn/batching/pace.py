@@ -9,6 +9,9 @@ Rules of this room:
 
 from __future__ import annotations
 
+import math
+
+_WORTH_OVERHEADS = 4.0  # a joined call's rows may cost so many times its overhead
 _KEEP = 0.8  # a call's weight shrinks by this with each later call: the last dozen count
 _LEAST_SPREAD = 0.01  # variance of the rows per call, relative to their mean squared
 
@@ -61,6 +64,21 @@ class Paces:
         if pace is None:
             pace = self._by_method[method] = Pace()
         pace.record(n_rows, duration_s)
+
+    def most_rows(self, method: str, call_s: float) -> float:
+        """Return how many rows a joined call should have at the most.
+
+        Joining saves a call's overhead. Where the rows cost more than that, it saves little, and who
+        is joined waits for everybody's rows.
+
+        Args:
+            method: Of the call.
+            call_s: That a call may always last, in seconds.
+        """
+        pace = self._by_method.get(method)
+        if pace is None or not pace.per_row_s:
+            return math.inf
+        return max(_WORTH_OVERHEADS * pace.per_call_s, call_s) / pace.per_row_s
 
     def expect(self, method: str, n_calls: int, n_rows: int) -> float:
         """Return the seconds that so many calls, with so many rows in all, should take."""

@@ -23,6 +23,8 @@ from .pace import Paces
 
 Layout = tuple[Any, ...]
 
+_CALL_SHARE = 0.05  # of the longest wait: so long a joined call may last in any case
+
 
 class Expired(Exception):
     """Marks a request that was never started; its caller's thread turns it into a 503."""
@@ -144,23 +146,25 @@ class Queue:
             total_s += paces.expect(method, n_calls, waiting.rows_alone + waiting.rows_joined)
         return total_s
 
-    def take(self, now: float) -> list[Request]:
-        """Take out what runs next: the oldest request and those that join it.
+    def take(self, now: float, paces: Paces) -> list[Request]:
+        """Take out what runs next: the oldest request and those that join it while that pays.
 
         Those that are found past their deadline are taken out too, and answered ``Expired``.
         """
         batch: list[Request] = []
         expired: list[Request] = []
-        n_rows = 0
+        n_rows, most = 0, float(self.max_batch_size)
         for request in self._requests:
             if request.deadline <= now:
                 expired.append(request)
             elif not batch or request.layout == batch[0].layout:
                 n_rows += request.n_rows
-                if n_rows > self.max_batch_size and batch:
+                if not batch:
+                    most = min(most, paces.most_rows(request.method, self.max_queue_s * _CALL_SHARE))
+                elif n_rows > most:
                     break
                 batch.append(request)
-                if request.layout is None or n_rows >= self.max_batch_size:
+                if request.layout is None or n_rows >= most:
                     break
         for request in expired + batch:
             self.remove(request)
