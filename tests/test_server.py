@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import repeat
+from pathlib import Path
 
 import psutil
 import pytest
@@ -336,6 +337,23 @@ def test_workers_do_not_outlive_a_supervisor_that_was_killed(path: str) -> None:
         server.send(signal.SIGKILL)
         until(lambda: not any(psutil.pid_exists(pid) for pid in workers), 5)
         assert isinstance(lost(), OSError)
+
+
+def test_a_server_that_was_killed_leaves_its_folder_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    foreign = tmp_path / "demijohn-metrics-of-mine"
+    foreign.mkdir()
+    with running() as server:
+        server.send(signal.SIGKILL)
+        server.wait()
+    (orphan,) = set(tmp_path.iterdir()) - {foreign}
+    with running() as server:
+        assert not orphan.exists()
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
+    assert list(tmp_path.iterdir()) == [foreign]
 
 
 def test_sigterm_under_load_loses_no_request() -> None:

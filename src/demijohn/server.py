@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from .config import Settings
 from .errors import ConfigurationError
@@ -33,6 +34,7 @@ _MOST_FILES = 65_536
 _SPARE_FILES = 256
 _MOST_CONNECTIONS = 16_384
 _OLDEST_GRANIAN = (2, 7, 4)
+_METRICS_PREFIX = "demijohn-metrics-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ def serve(
 ) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP; call it in the main thread.
 
-    ``prometheus_client`` must not have been imported before: at its import it decides whether its
-    numbers are one process's or, as PROMETHEUS_MULTIPROC_DIR says from here on, shared by all.
+    From here on PROMETHEUS_MULTIPROC_DIR names a private folder where the workers count, unless the
+    operator named one.
 
     Args:
         load_app: Makes the WSGI application; called in each worker, after the fork. Models are best
@@ -181,15 +183,34 @@ def _raise_file_limit() -> int:
 
 @contextmanager
 def _multiprocess_metrics() -> Iterator[None]:
-    """Give prometheus_client a private folder for the numbers that processes share."""
+    """Give the workers a private folder for what they count."""
     key = "PROMETHEUS_MULTIPROC_DIR"
     if key in os.environ:  # the operator keeps one
         yield
         return
-    folder = tempfile.mkdtemp(prefix="demijohn-metrics-")  # mode 0700
+    _remove_orphans()
+    folder = tempfile.mkdtemp(prefix=f"{_METRICS_PREFIX}{os.getpid()}-")  # mode 0700
     os.environ[key] = folder
     try:
         yield
     finally:
         del os.environ[key]
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans() -> None:
+    """Remove the folders of servers that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_METRICS_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_METRICS_PREFIX).partition("-")[0]
+        if pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)  # it may be another user's
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and is another user's
+        return True
+    return True

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 from apispec import APISpec
-from flask import Response, request
+from flask import Response, g
 
 from demijohn.errors import DemijohnError, ModelNotFound, RequestError, ServerError
 from demijohn.pool import Pool
@@ -44,7 +44,7 @@ _RETRY = 503
 def document() -> Response:
     """``GET /openapi.json``."""
     shared = services()
-    root = request.script_root + shared.settings.url_prefix
+    root = g.demijohn_environ.get("SCRIPT_NAME", "").rstrip("/") + shared.settings.url_prefix
     made_of = (root, shared.pool.generation, shared.pool.default)
     kept = shared.openapi
     if kept is None or kept[0] != made_of:
