@@ -2,12 +2,8 @@
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -16,8 +12,6 @@ from urllib.parse import urlsplit
 import joblib
 import numpy as np
 import pandas as pd
-import pytest
-import urllib3
 from flask import Flask
 from playwright.sync_api import ConsoleMessage, Request
 from sklearn.compose import make_column_transformer
@@ -26,10 +20,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests.servers import serving
 from werkzeug.serving import make_server
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-READY_WITHIN_S = 30.0
 
 RUN = "window.ran=1"  # what a payload would do, were it more than text
 PAYLOADS = [
@@ -108,16 +102,8 @@ def demijohn_serve(models: Mapping[str, object], folder: Path) -> Iterator[str]:
     for name, model in models.items():
         joblib.dump(model, folder / f"{name}.joblib")
     examples = [f"--example={name}={_example(folder, name)}" for name in models]
-    port = _free_port()
-    program = Path(sys.executable).with_name("demijohn")
-    command = [program, "serve", *files, *examples, f"--port={port}", "--workers=1"]
-    log_file = folder / "log"
-    with log_file.open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}", process, log_file)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with serving([*files], *examples, "--workers=1") as server:
+        yield server.url
 
 
 def _example(folder: Path, name: str) -> Path:
@@ -127,25 +113,6 @@ def _example(folder: Path, name: str) -> Path:
         rows.to_json(orient="records") if isinstance(rows, pd.DataFrame) else json.dumps(rows.tolist())
     )
     return path
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log_file: Path) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
-    retries = urllib3.Retry(
-        5, backoff_factor=0.1, backoff_max=0.2, status_forcelist=[503], respect_retry_after_header=False
-    )
-    with urllib3.PoolManager(retries=retries) as pool:
-        while process.poll() is None and time.monotonic() < deadline:
-            with suppress(urllib3.exceptions.MaxRetryError):  # the server is starting still
-                assert pool.request("GET", f"{address}/readyz").status == 200
-                return
-    pytest.fail(f"demijohn serve did not become ready:\n{log_file.read_text()}")
 
 
 @contextmanager
