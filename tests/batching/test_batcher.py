@@ -154,7 +154,7 @@ def slow(rig: Rig, per_call_s: float, per_row_s: float) -> Callable[..., Tensors
 
 def test_who_would_wait_too_long_is_refused(make_rig: MakeRig) -> None:
     rig = make_rig(max_queue_s=1.0)
-    rig._run = slow(rig, 0.0, 0.125)
+    rig._run = slow(rig, 0.0, 0.11)
     rig.submit(x(1))
     with rig.busy():
         asked = [rig.enqueue(x(1, 2, 3, 4)), rig.enqueue(x(1, 2, 3, 4)), rig.enqueue(x(1))]

@@ -23,6 +23,7 @@ from .pace import Paces
 
 Layout = tuple[Any, ...]
 
+_CAUTION = 1.05  # calls vary: of those let in, few should wait longer than was promised
 _CALL_SHARE = 0.05  # of the longest wait: so long a joined call may last in any case
 
 
@@ -111,7 +112,7 @@ class Queue:
             return None
         if self.rows + self._weight(n_rows) > self.max_queue_rows:
             return "rows"
-        return "wait" if expected_wait_s > self.max_queue_s else None
+        return "wait" if expected_wait_s * _CAUTION > self.max_queue_s else None
 
     def _weight(self, n_rows: int) -> int:
         # A request without rows counts as one, or any number of them could wait.
