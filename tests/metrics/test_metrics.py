@@ -155,8 +155,8 @@ def test_a_name_that_nobody_registered_becomes_no_label(metrics: Metrics) -> Non
     assert not metrics._requests
 
 
-def test_what_finds_no_place_is_not_shown_and_harms_nothing(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+def test_what_finds_no_place_is_told_once_not_shown_and_harms_nothing(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("demijohn.metrics.ledger._CAPACITY", 40)
     observer = metrics.observer("iris", "1")
@@ -165,6 +165,7 @@ def test_what_finds_no_place_is_not_shown_and_harms_nothing(
     samples = samples_of(metrics.render()[0])
     assert value(samples, "batch_rows_sum", **PREDICT) == 5
     assert value(samples, "batch_requests_sum", **PREDICT) is None
+    assert [record.message[:24] for record in caplog.records] == ["no room for more metrics"]
     assert value(samples, "queue_rows", **IRIS) == 0
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import mmap
 import os
 import weakref
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .families import COUNTED, Family, Labels
+
+logger = logging.getLogger("demijohn")
 
 _BY_NAME: Mapping[str, Family] = {family.name: family for family in COUNTED}
 # In the files' names, so that one left by another Demijohn is never misread.
@@ -63,6 +66,7 @@ class Ledger:
         self._folder = folder
         self._pattern = f"demijohn-{_LAYOUT}-{number}-*.values"
         self._places: Places = {}
+        self._is_full = False
         self._end = 0
         if folder is None:
             # Private, unlike what mmap does unless told: a child after a fork counts for itself.
@@ -92,6 +96,11 @@ class Ledger:
         if position is not None:
             return position
         if self._end + family.width > _CAPACITY - _SPARE:
+            if not self._is_full:
+                logger.warning(
+                    "no room for more metrics: %s%s and later ones are not shown", family.name, labels
+                )
+                self._is_full = True
             return _CAPACITY - _SPARE
         position = self._end
         if self._folder is not None:
