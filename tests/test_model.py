@@ -146,7 +146,7 @@ def test_settings_are_options_of_load() -> None:
 def test_a_loaded_model_is_proved_without_being_asked() -> None:
     model = demijohn.load(MATRIX, name="proved")
     for thread in threading.enumerate():
-        if thread.name == "demijohn-prover proved":
+        if thread.name == "demijohn-prover":
             thread.join(30)
     batcher = model._resolve().batcher
     assert batcher._joining == set(model.methods)

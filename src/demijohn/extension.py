@@ -13,7 +13,6 @@ Rules of this room:
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from .errors import ConfigurationError
 from .metrics import Metrics
 from .model import Model
 from .pool import Pool, check_name
-from .predictor import Predictor
+from .predictor import Predictor, prove_in_background
 from .runtimes.base import Runtime
 from .web.blueprint import attach
 from .web.services import EXTENSION, Services
@@ -79,7 +78,7 @@ class Demijohn:
         _refuse_unknown(settings)
         self._given = settings | ({} if url_prefix is None else {"url_prefix": url_prefix})
         self._models: dict[tuple[str, str], _Added] = {}
-        self._aliases: list[tuple[str, str, str]] = []
+        self._aliases: dict[tuple[str, str], str] = {}
         self._default: str | None = None
         self._apps: list[Services] = []
         if app is not None:
@@ -107,8 +106,8 @@ class Demijohn:
         app.extensions[EXTENSION] = services
         for added in self._models.values():
             added.serve_from(services)
-        for alias in self._aliases:
-            services.pool.alias(*alias)
+        for (name, alias), version in self._aliases.items():
+            services.pool.alias(name, alias, version)
         services.pool.default = self._default
         self._apps.append(services)
         attach(app, settings, owns_app=owns_app)
@@ -183,7 +182,7 @@ class Demijohn:
             KeyError: it is not served.
         """
         del self._models[name, version]
-        self._aliases = [known for known in self._aliases if (known[0], known[2]) != (name, version)]
+        self._aliases = {key: v for key, v in self._aliases.items() if (key[0], v) != (name, version)}
         for services in self._apps:
             services.pool.remove(name, version)
 
@@ -203,7 +202,7 @@ class Demijohn:
         check_name(alias, "alias")
         for services in self._apps:
             services.pool.alias(name, alias, version)
-        self._aliases.append((name, alias, version))
+        self._aliases[name, alias] = version
 
     def set_default(self, name: str) -> None:
         """Let a model answer ``POST /predict``."""
@@ -270,7 +269,7 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
     runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
     # Threads that call it may share a call once that is proved; until then each runs alone.
-    threading.Thread(target=predictor.prove, name=f"demijohn-prover {name}", daemon=True).start()
+    prove_in_background([predictor])
     return Model(lambda: predictor)
 
 

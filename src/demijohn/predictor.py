@@ -10,10 +10,12 @@ Rules of this room:
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .batching import Batcher, BatchObserver
@@ -28,6 +30,7 @@ logger = logging.getLogger("demijohn")
 
 State = Literal["loading", "ready", "failed"]
 PROBE_ROWS = 16
+_NICE = 10
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+]+[/\\])*[\w.\-+]+")
 _LONGEST_TEXT = 300
 _LONGEST_LINE = 10 * _LONGEST_TEXT  # that is searched for paths: it may hold a client's text
@@ -188,6 +191,18 @@ class Predictor:
     def run_alone(self, method: str, tensors: Tensors) -> Tensors:
         """Run a method in the calling thread, outside the queue; for measuring, never for requests."""
         return self._run(method, tensors, {})
+
+
+def prove_in_background(predictors: Sequence[Predictor]) -> None:
+    """Prove predictors one after another in a thread of low priority; returns at once."""
+
+    def prove_all() -> None:
+        if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        for predictor in predictors:
+            predictor.prove()
+
+    threading.Thread(target=prove_all, name="demijohn-prover", daemon=True).start()
 
 
 def _first_line(error: Exception) -> str:

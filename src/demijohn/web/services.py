@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import sys
-import threading
 from dataclasses import dataclass
 
 from flask import current_app
@@ -15,10 +13,9 @@ from demijohn.config import Settings
 from demijohn.lifecycle import Lifecycle
 from demijohn.metrics import Metrics
 from demijohn.pool import Pool
-from demijohn.predictor import Predictor
+from demijohn.predictor import Predictor, prove_in_background
 
 EXTENSION = "demijohn"
-_NICE = 10
 
 
 @dataclass(slots=True)
@@ -41,13 +38,7 @@ class Services:
     def start(self) -> None:
         """Prove the models in the background; returns at once."""
         self._proved = (os.getpid(), self.pool.generation)
-        threading.Thread(target=self._prove, name="demijohn-prover", daemon=True).start()
-
-    def _prove(self) -> None:
-        if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        for predictor in self.pool.predictors():
-            predictor.prove()
+        prove_in_background(self.pool.predictors())
 
     def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
         """Find who answers; see ``Pool.find``. The first to ask has the models proved.
