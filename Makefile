@@ -30,8 +30,9 @@ $(BIN)/uv:
 	  || { rm -rf $(VENV); echo "This Python makes no environments; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-# Our own code is installed editable, so only a change of what we depend on asks for this again.
-$(INSTALLED): pyproject.toml uv.lock | $(BIN)/uv
+# Our own code is installed editable, so only a change of what we depend on asks for this again, or of
+# the C kernels, which are compiled then (hatch_build.py).
+$(INSTALLED): pyproject.toml uv.lock hatch_build.py $(wildcard src/demijohn/kernels/*.[ch]) | $(BIN)/uv
 	@$(BIN)/uv sync --quiet --frozen --all-extras --all-groups
 	@touch $@
 

@@ -1,0 +1,127 @@
+"""Kernels in C: running tree ensembles, and reading JSON that is a matrix of numbers.
+
+Rules of this room:
+1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
+   ``WHY_NOT`` says so, and whoever would use them takes another way; calling them is then a RuntimeError.
+2. They answer what they are sure of, to the last bit, and say of the rest that it is not theirs.
+3. They check what they are given: whatever stands in arrays, nothing outside them is read or written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from demijohn.kernels import absent
+
+if TYPE_CHECKING:
+    from demijohn.kernels import _kernels
+else:
+    try:
+        import demijohn.kernels._kernels as _kernels  # noqa: PLR0402 - this one names what is missing
+    except ModuleNotFoundError as error:
+        if error.name != "demijohn.kernels._kernels":
+            raise
+        _kernels = absent
+
+__all__ = ["IS_BUILT", "WHY_NOT", "Forest", "read_matrix"]
+
+IS_BUILT: bool = _kernels is not absent
+WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+Bits = npt.NDArray[np.uint32]
+
+_FLOAT64 = np.dtype(np.float64)
+_ndarray = np.ndarray
+_read_matrix = _kernels.read_matrix
+
+
+class Forest(_kernels.Forest):
+    """A tree ensemble that runs: the arrays are copied, checked and put in order once.
+
+    ``add_up(X, out)`` and ``leaves(X, out)`` take X (n_rows, n_features) float64 in C order and fill ``out``:
+    the sums, (n_rows, n_outputs) float64, or the leaves' numbers in the arrays given here, (n_rows, n_trees)
+    int32. They return 0; else some value is not theirs to answer (NaN where none is allowed, infinity, what
+    float32 or a category does not hold), and what stands in ``out`` means nothing.
+    Any number of threads may call them at once.
+
+    ``packed()`` gives the whole as bytes, for ``from_packed`` of this version on this kind of machine:
+    several processes can share one memory map of it (which nobody may change meanwhile). ``from_packed``
+    believes nothing in it, and raises ValueError.
+    """
+
+    __slots__ = ()
+
+    def __new__(  # noqa: PLR0913 - one per array of an ensemble
+        cls,
+        *,
+        n_features: int,
+        roots: Ints,
+        column: Ints,
+        feature: Ints,
+        threshold: Floats,
+        left: Ints,
+        right: Ints,
+        missing_left: npt.NDArray[np.bool_],
+        leaf: Ints,
+        values: Floats,
+        start: Floats,
+        casts_to_float32: bool,
+        allows_missing: bool,
+        categorical: Ints | None = None,
+        left_categories: Bits | None = None,
+        known_categories: Bits | None = None,
+    ) -> Self:
+        """Make a forest of the arrays of ``acceleration.trees.ensemble.Ensemble``, whose fields these are.
+
+        Raises:
+            ValueError: An index leads nowhere, a node stands in two places, a threshold is NaN, lengths
+                contradict each other, or there is more than the kernel can number.
+            RuntimeError: The kernels are not built.
+        """
+        return super().__new__(
+            cls,
+            n_features=n_features,
+            roots=np.ascontiguousarray(roots, np.int32),
+            column=np.ascontiguousarray(column, np.int32),
+            feature=np.ascontiguousarray(feature, np.int32),
+            threshold=np.ascontiguousarray(threshold, np.float64),
+            left=np.ascontiguousarray(left, np.int32),
+            right=np.ascontiguousarray(right, np.int32),
+            missing_left=np.ascontiguousarray(missing_left, np.bool_),
+            leaf=np.ascontiguousarray(leaf, np.int32),
+            values=np.ascontiguousarray(values, np.float64),
+            start=np.ascontiguousarray(start, np.float64),
+            casts_to_float32=casts_to_float32,
+            allows_missing=allows_missing,
+            categorical=None if categorical is None else np.ascontiguousarray(categorical, np.int32),
+            left_categories=_bits(left_categories, categorical),
+            known_categories=_bits(known_categories, categorical),
+        )
+
+
+def _bits(sets: Bits | None, categorical: Ints | None) -> Bits | None:
+    return None if sets is None or categorical is None else np.ascontiguousarray(sets, np.uint32)
+
+
+def read_matrix(body: bytes, max_elements: int) -> Floats | None:
+    """Read a JSON body that is exactly a matrix of numbers.
+
+    Args:
+        body: Any bytes. ``[[1, 2.5], [3, 4]]``, or that as the only value of an object, under ``instances``
+            or ``inputs``.
+        max_elements: How many numbers there may be.
+
+    Returns:
+        (n_rows, width), writable, each number the float64 that Python's ``json`` and ``float`` make of it;
+        None if the body is anything else, be it fine or broken: the general reader answers it.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    found = _read_matrix(body, max_elements)
+    return None if found is None else _ndarray(found[0], _FLOAT64, found[1])

@@ -1,0 +1,48 @@
+"""The C extension. Source: _kernels.c."""
+
+from mmap import mmap
+from typing import Any, Self
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+class Forest:
+    """A tree ensemble that runs."""
+
+    def __new__(
+        cls,
+        *,
+        n_features: int,
+        roots: Array,
+        column: Array,
+        feature: Array,
+        threshold: Array,
+        left: Array,
+        right: Array,
+        missing_left: Array,
+        leaf: Array,
+        values: Array,
+        start: Array,
+        casts_to_float32: bool,
+        allows_missing: bool,
+        categorical: Array | None = None,
+        left_categories: Array | None = None,
+        known_categories: Array | None = None,
+    ) -> Self: ...
+    @classmethod
+    def from_packed(cls, buffer: bytes | memoryview | mmap | Array, /) -> Self: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_outputs(self) -> int: ...
+    @property
+    def n_trees(self) -> int: ...
+    # 0, or not if some value is not theirs to answer. rows: (n_rows, n_features) float64; out: the sums.
+    def add_up(self, rows: Array, out: Array, /) -> int: ...
+    # out: (n_rows, n_trees) int32.
+    def leaves(self, rows: Array, out: Array, /) -> int: ...
+    # A copy of the block; from_packed of it is the same forest. A memory map of it is not even copied.
+    def packed(self) -> bytes: ...
+
+def read_matrix(body: bytes, max_elements: int, /) -> tuple[tuple[int, int], bytearray] | None: ...

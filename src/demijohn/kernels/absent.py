@@ -1,0 +1,28 @@
+"""What stands in for the C extension where it could not be built: the same names, which refuse."""
+
+from __future__ import annotations
+
+import sysconfig
+from typing import NoReturn
+
+WHY_NOT = (
+    "Demijohn was installed without its C kernels: free-threaded Python has no stable ABI to build them for"
+    if sysconfig.get_config_var("Py_GIL_DISABLED")
+    else "Demijohn was installed without its C kernels: no C compiler (or no Python.h) was found then"
+)
+
+
+class Forest:
+    """Refuses to be made."""
+
+    def __new__(cls, **_: object) -> NoReturn:
+        raise RuntimeError(WHY_NOT)
+
+    @classmethod
+    def from_packed(cls, _: object, /) -> NoReturn:
+        raise RuntimeError(WHY_NOT)
+
+
+def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
