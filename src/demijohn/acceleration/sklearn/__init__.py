@@ -1,0 +1,88 @@
+"""Engines for fitted estimators of scikit-learn: their own arithmetic, without what surrounds it.
+
+Rules of this room:
+1. ``candidates`` builds nothing and imports no library: what an engine needs is asked for when it is built.
+2. Each engine of a method is another way to run the same steps; parity and time decide between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from demijohn.acceleration.engine import Backend, Candidate, Engine
+
+from .entry import Model
+from .parts import has_trees
+
+#: Largest relative error of float32 arithmetic that ``--fast`` allows.
+FAST = 1e-5
+
+#: Of these methods, others return several things, or distances that no step makes.
+_METHODS = frozenset({
+    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples",
+    "apply",
+})  # fmt: skip
+
+
+def candidates(runtime: Model, *, is_fast: bool) -> list[Candidate]:
+    """Return the engines that may suit a model's methods.
+
+    Args:
+        runtime: Of scikit-learn.
+        is_fast: Engines in float32 are wanted too.
+    """
+    makers = dict(_WITH_TREES if has_trees(runtime.estimator) else _WITHOUT_TREES)
+    if is_fast:
+        makers["onnx-float32"] = _onnx_float32
+    return [
+        Candidate(name, method, partial(_build, runtime, method, make))
+        for method in runtime.methods
+        if method in _METHODS
+        for name, make in makers.items()
+    ]
+
+
+def _build(runtime: Model, method: str, make: Callable[[], Backend]) -> Engine:
+    from . import program
+
+    return program.build(runtime, method, make())
+
+
+def _numpy() -> Backend:
+    return Backend("numpy")
+
+
+def _kernel() -> Backend:
+    from demijohn.acceleration.trees import kernel_trees
+
+    return Backend("kernel", trees=kernel_trees.step)
+
+
+def _onnx() -> Backend:
+    from demijohn.acceleration import onnx_convert
+    from demijohn.acceleration.trees import onnx_trees
+
+    return Backend("onnx", trees=onnx_trees.step, others=onnx_convert.step)
+
+
+def _treelite() -> Backend:
+    from demijohn.acceleration.trees import treelite_trees
+
+    return Backend("treelite", trees=treelite_trees.step)
+
+
+def _onnx_float32() -> Backend:
+    from demijohn.acceleration import onnx_convert
+
+    return Backend("onnx-float32", others=onnx_convert.step32, tolerance=FAST)
+
+
+def _unchecked() -> Backend:
+    from . import unchecked
+
+    return Backend("unchecked", others=unchecked.step)
+
+
+_WITH_TREES = {"kernel": _kernel, "onnx": _onnx, "treelite": _treelite}
+_WITHOUT_TREES = {"numpy": _numpy, "onnx": _onnx, "unchecked": _unchecked}
