@@ -14,7 +14,9 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .acceleration import describe_method
 from .config import Settings
+from .planning import kept_plan, may_plan
 from .pool import rank
 from .runtimes.base import Runtime
 from .targets import ModelFile
@@ -41,7 +43,7 @@ def describe(url: str, models: Sequence[tuple[ModelFile, Runtime]], settings: Se
     for file, runtime in sorted(models, key=lambda one: (names.index(one[0].name), rank(one[0].version))):
         lines.append(
             f"  {file.name}  version {file.version}  {printable(str(runtime.signature))}  "
-            f"methods: {', '.join(runtime.methods)}  engine: native ({runtime.framework})"
+            f"methods: {', '.join(runtime.methods)}  engine: {_engine(runtime, settings)}"
         )
         latest[file.name] = runtime
     if settings.api_key:
@@ -49,6 +51,18 @@ def describe(url: str, models: Sequence[tuple[ModelFile, Runtime]], settings: Se
     for name in names:
         lines += ["", curl(url, name, latest[name], settings)]
     return [*lines, "", "Ctrl-C stops it."]
+
+
+def _engine(runtime: Runtime, settings: Settings) -> str:
+    """Return what runs the first method, as far as that is known already."""
+    native = f"native ({runtime.framework})"
+    if not may_plan(runtime, settings):
+        return native
+    plan = kept_plan(runtime, settings)
+    known = None if plan is None else plan.methods.get(runtime.methods[0])
+    if known is None:
+        return f"{native}, proving others"
+    return describe_method(known) if known.engines else native
 
 
 def curl(url: str, name: str, runtime: Runtime, settings: Settings) -> str:

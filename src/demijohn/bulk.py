@@ -5,7 +5,9 @@ Rules of this room:
    proved to treat rows one by one. Else rows are run in pieces: as with joined requests labels are
    equal then, and numbers within 1e-12 relative.
 2. Nothing is written unless every row was predicted, and then all at once.
-3. A CSV file is read piece by piece, since its cells as text take ten times what they take as numbers.
+3. Engines are used where a server or ``inspect`` has proved them before: for one file alone a proof
+   would not pay.
+4. A CSV file is read piece by piece, since its cells as text take ten times what they take as numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ _FOREVER_S = 10 * 365 * 86_400.0  # a file may take as long as it takes
 _FORMS = {"csv": native.CSV, "json": native.JSON}
 
 
-def predict_file(
+def predict_file(  # noqa: PLR0913 - the options of one command, each given by name
     model: Path,
     rows: Path,
     *,
@@ -57,6 +59,7 @@ def predict_file(
     no_header: bool,
     example: Path | None,
     strict_versions: bool,
+    acceleration: str | None = None,
 ) -> None:
     """Predict every row of a file.
 
@@ -69,17 +72,21 @@ def predict_file(
         no_header: The CSV's first row is data.
         example: Rows that complete the signature.
         strict_versions: Refuse a model that another version of its framework saved.
+        acceleration: Which engines may run it, "exact" or "fast"; None takes the setting.
 
     Raises:
         OperatorError: a file cannot be read or written.
         RequestError: the rows do not fit; says where.
     """
-    settings = Settings.from_mapping({}, os.environ, deadline_s=_FOREVER_S, max_queue_s=_FOREVER_S)
+    settings = Settings.from_mapping(
+        {}, os.environ, deadline_s=_FOREVER_S, max_queue_s=_FOREVER_S, acceleration=acceleration
+    )
     example_rows = read_example(example, settings) if example else None
     runtime = runtimes.load(model, example=example_rows, strict_versions=strict_versions)
     predictor = Predictor(stem(model), "1", runtime, settings, Lifecycle())
     if method not in runtime.methods:
         raise MethodNotFound(f"{model} has no method {method!r}; it has: {', '.join(runtime.methods)}")
+    predictor.settle_if_known()
     with _opened(rows) as file:
         media_type = media_type_of(rows, file.peek(64)[:64])
         try:

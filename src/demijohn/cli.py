@@ -50,6 +50,15 @@ def cli() -> None:
     """Give fitted models a REST API."""
 
 
+def _acceleration(context: click.Context, parameter: click.Parameter, is_exact: bool | None) -> str | None:
+    del context, parameter  # click's callbacks get them
+    return None if is_exact is None else "exact" if is_exact else "fast"
+
+
+_ACCELERATION = click.option(
+    "--exact/--fast", "acceleration", default=None, callback=_acceleration,
+    help="Engines proved equal to the framework, or also those that round to float32.  [default: exact]",
+)  # fmt: skip
 _EXAMPLE = click.option(
     "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
 )
@@ -74,6 +83,7 @@ _EXAMPLE = click.option(
 @click.option(
     "--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version."
 )
+@_ACCELERATION
 @click.option("--reload", is_flag=True, help="Watch the files; load changed ones beside, then swap.")
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework."
@@ -130,6 +140,7 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
 )
 @click.option("--no-header", is_flag=True, help="The first row of the CSV is data.")
 @_EXAMPLE
+@_ACCELERATION
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse a model saved by another version of its framework."
 )
@@ -148,16 +159,17 @@ def predict(model: Path, rows: Path, **options: Any) -> None:
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @_EXAMPLE
+@_ACCELERATION
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @_told
-def inspect(model: Path, example: Path | None, as_json: bool) -> None:
+def inspect(model: Path, example: Path | None, acceleration: str | None, as_json: bool) -> None:
     """Show a model file: format, signature, methods, what runs it and how fast.
 
     Naming a joblib or pickle file runs the code in it; of a skops file none is run.
     """
     from .inspection import inspect_file
 
-    inspect_file(model, example, as_json=as_json)
+    inspect_file(model, example, acceleration=acceleration, as_json=as_json)
 
 
 @cli.command()

@@ -20,6 +20,7 @@ from typing import Any
 from .errors import ConfigurationError
 
 PREFIX = "DEMIJOHN_"
+ACCELERATIONS = ("exact", "fast", "off")
 
 logger = logging.getLogger("demijohn")
 
@@ -36,6 +37,10 @@ class Settings:
     max_queue_rows: int = 0  #: Most rows that wait for one model; 0 means 4 × max_batch_size.
     max_queue_s: float = 1.0  #: Longest that a new request may be expected to wait, in seconds.
     batching: bool = True  #: Join waiting requests; off keeps every request alone.
+    fast_lane: bool = True  #: Answer predictions without Flask's contexts where nobody could tell.
+    #: What may run in place of the framework: "exact" engines proved equal, "fast" those that round to
+    #: float32 too, "off" none.
+    acceleration: str = "exact"
     url_prefix: str = "/ml"  #: Where the extension's routes live; ``serve`` puts them at the root.
     #: Keys that open the routes, comma-separated; none: no key needed. Never in a log.
     api_key: tuple[str, ...] = field(default=(), repr=False)
@@ -53,6 +58,10 @@ class Settings:
                 raise ConfigurationError(f"{PREFIX}{name.upper()} must be more than 0")
         if self.trusted_proxies < 0:
             raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must not be negative")
+        if self.acceleration not in ACCELERATIONS:
+            raise ConfigurationError(
+                f"{PREFIX}ACCELERATION cannot be {self.acceleration!r}: choose {', '.join(ACCELERATIONS)}"
+            )
         if not _URL_PREFIX.match(self.url_prefix):
             raise ConfigurationError(f"{PREFIX}URL_PREFIX must be empty, or start with / and not end with it")
         for origin in self.allowed_origins:

@@ -27,7 +27,7 @@ from .errors import ConfigurationError
 from .metrics import Metrics
 from .model import Model
 from .pool import Pool, check_name
-from .predictor import Predictor, prove_in_background
+from .predictor import Predictor, settle_in_background
 from .runtimes.base import Runtime
 from .web.blueprint import attach
 from .web.services import EXTENSION, Services
@@ -269,7 +269,7 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
     runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
     # Threads that call it may share a call once that is proved; until then each runs alone.
-    prove_in_background([predictor])
+    settle_in_background([predictor])
     return Model(lambda: predictor)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from . import runtimes
+from .acceleration import NATIVE, SIZES
 from .announcement import printable
 from .config import Settings
 from .errors import DemijohnError, UntrustedArtifact
@@ -28,20 +29,25 @@ from .protocols import json_media
 from .runtimes.base import Artifact
 from .targets import stem
 
-BATCHES = (1, 8, 64, 512)  #: Rows per call that are timed.
 _TIMING_S = 0.1
 _SHOWN_COLUMNS = 40
 _SHOWN_CATEGORIES = 8
 
 
-def inspect_file(path: Path, example: Path | None, *, as_json: bool) -> None:
+def inspect_file(path: Path, example: Path | None, *, as_json: bool, acceleration: str | None = None) -> None:
     """Print what a model file is.
+
+    Args:
+        path: Of the file.
+        example: Rows that complete the signature.
+        as_json: Print JSON.
+        acceleration: Which engines may run it, "exact" or "fast"; None takes the setting.
 
     Raises:
         OperatorError: it cannot be read or loaded; of one that names types which are not trusted
             the format is printed before.
     """
-    settings = Settings.from_mapping({}, os.environ)
+    settings = Settings.from_mapping({}, os.environ, acceleration=acceleration)
     artifact = runtimes.inspect(path)
     rows = read_example(example, settings) if example else None
     try:
@@ -50,7 +56,7 @@ def inspect_file(path: Path, example: Path | None, *, as_json: bool) -> None:
         _print(_of_artifact(artifact) | {"refused": error.detail}, as_json=as_json)
         raise
     predictor = Predictor(stem(path), "1", runtime, settings, Lifecycle())
-    predictor.prove()
+    predictor.settle()
     _print(_of_artifact(artifact) | _of_predictor(predictor), as_json=as_json)
 
 
@@ -65,7 +71,7 @@ def _of_artifact(artifact: Artifact) -> dict[str, Any]:
 
 
 def _of_predictor(predictor: Predictor) -> dict[str, Any]:
-    runtime = predictor.runtime
+    runtime, plan = predictor.runtime, predictor.plan()
     return {
         "framework": runtime.framework,
         "framework_version": runtime.framework_version,
@@ -73,18 +79,22 @@ def _of_predictor(predictor: Predictor) -> dict[str, Any]:
         "signature": predictor.signature.as_json(),
         "example": {"instances": list(runtime.example_rows())},
         "warnings": list(runtime.warnings),
-        "engine": "native",
+        "engine": plan["methods"][runtime.methods[0]][0]["engine"],
         "us_per_call": {method: _timings(predictor, method) for method in runtime.methods},
+        "plan": plan,
         "kept_alone": predictor.not_joined,
     }
 
 
 def _timings(predictor: Predictor, method: str) -> dict[str, float] | str:
-    """Return microseconds per call by rows per call, or why the method could not be timed."""
+    """Return the framework's microseconds per call by rows per call, or why there are none."""
     if not predictor.runtime.is_callable_unasked:
         return "a function is called by requests only"
+    known = predictor.times_us(method).get(NATIVE)
+    if known is not None:
+        return {str(n_rows): us for n_rows, us in known.items() if us is not None}
     try:
-        return {str(n_rows): _time(predictor, method, n_rows) for n_rows in BATCHES}
+        return {str(n_rows): _time(predictor, method, n_rows) for n_rows in SIZES}
     except DemijohnError as error:
         return error.detail
 
@@ -147,12 +157,28 @@ def _method_lines(report: dict[str, Any], method: str) -> list[str]:
     timings = report["us_per_call"][method]
     if isinstance(timings, dict):
         times = (f"{rows} row{'s' * (rows != '1')} {us:g} µs" for rows, us in timings.items())
-        lines.append("    " + ", ".join(times))
+        lines.append("    native: " + ", ".join(times))
     else:
         lines.append(f"    not timed: {timings}")
+    lines += _engine_lines(report["plan"], method)
     if method in report["kept_alone"]:
         lines.append(f"    requests are not joined: {report['kept_alone'][method]}")
     return lines
+
+
+def _engine_lines(plan: dict[str, Any], method: str) -> list[str]:
+    """Return what runs a method in the framework's place, then what does not, and why."""
+    lines = []
+    ranges = plan["methods"][method]
+    if any(one["engine"] != NATIVE for one in ranges):
+        lines.append("    runs by " + ", then ".join(map(_range, ranges)))
+    refused = [one for one in plan["refused"] if one["method"] == method]
+    return lines + [f"    not used: {one['engine']}: {one['why']}" for one in refused]
+
+
+def _range(one: dict[str, Any]) -> str:
+    rows = "" if one["up_to_rows"] is None else f" up to {one['up_to_rows']} rows"
+    return f"{one['engine']}{rows}" + ("" if one["us"] is None else f" ({one['us']:g} µs)")
 
 
 def _spec(spec: dict[str, Any]) -> str:

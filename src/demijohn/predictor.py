@@ -1,7 +1,9 @@
-"""One version of one model, ready to answer: signature, queue, runtime.
+"""One version of one model, ready to answer: signature, engines, queue, runtime.
 
 Rules of this room:
-1. The way of a prediction is one straight street: method, parameters, signature, queue, runtime.
+1. The way of a prediction is one straight street: method, parameters, signature; then a proved
+   engine in the request's own thread, or the queue and, on the model's thread, an engine or the
+   framework itself. Where an engine steps aside or fails, the framework answers that very request.
 2. Requests share a call only by a method that has been proved to treat rows one by one.
 3. What a model raises becomes either "it refused these rows" (422) or "it failed" (500); its text
    reaches the client only in the first case, first line only, without paths.
@@ -15,21 +17,23 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
+from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
 from .batching import Batcher, BatchObserver
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
-from .probes import agree, draw
+from .planning import Probe, Subject, kept_plan, may_plan, plan_key
 from .runtimes.base import Runtime
 
 logger = logging.getLogger("demijohn")
 
 State = Literal["loading", "ready", "failed"]
-PROBE_ROWS = 16
 _NICE = 10
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+]+[/\\])*[\w.\-+]+")
 _LONGEST_TEXT = 300
@@ -64,11 +68,13 @@ class Predictor:
         self.runtime = runtime
         self.signature = runtime.signature
         self.state: State = "ready"
-        self.not_joined: dict[str, str] = {}  #: Why a method's requests are kept alone.
         self._settings = settings
         self._joins = settings.batching if batching is None else batching
-        self._proof = threading.Lock()
+        self._classes = {method: runtime.classes(method) for method in runtime.methods}
+        self._observer: BatchObserver | None = observer
+        self._proof = (os.getpid(), threading.Lock())
         self._is_proved = False
+        self._engines = Engines(runtime.methods, "proving" if may_plan(runtime, settings) else "settled")
         self.batcher = Batcher(
             self._run,
             name=f"{name}/{version}",
@@ -79,6 +85,12 @@ class Predictor:
             lifecycle=lifecycle,
             observer=observer,
         )
+        self._subject = Subject(f"{name}/{version}", runtime, settings, self.batcher, joins=self._joins)
+
+    @property
+    def not_joined(self) -> Mapping[str, str]:
+        """Why a method's requests are kept alone, by method."""
+        return self._subject.not_joined
 
     @property
     def deadline_s(self) -> float:
@@ -106,10 +118,46 @@ class Predictor:
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
     ) -> InferenceResponse:
         """Answer tensors that fit the signature; see ``predict``."""
-        outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(
-            outputs, self.name, self.version, method, count_rows(tensors), self.runtime.classes(method)
-        )
+        n_rows = count_rows(tensors)
+        outputs = None
+        if n_rows and not parameters:
+            engine = self._engines.choose_own(method, n_rows)
+            if engine is not None:
+                outputs = self._run_here(engine, method, tensors, n_rows, deadline)
+        if outputs is None:
+            outputs = self.batcher.submit(method, tensors, parameters, deadline)
+        return InferenceResponse(outputs, self.name, self.version, method, n_rows, self._classes[method])
+
+    def _run_here(
+        self, engine: Engine, method: str, tensors: Tensors, n_rows: int, deadline: float
+    ) -> Tensors | None:
+        """Run an engine in the calling thread; None: the queue is to see to this request."""
+        start = time.monotonic()
+        if start >= deadline:
+            return None  # the queue knows what to say
+        outputs = self._try(engine, method, tensors)
+        if outputs is not None and self._observer is not None:
+            self._observer.call_finished(method, n_rows, 1, time.monotonic() - start)
+        return outputs
+
+    def _try(self, engine: Engine, method: str, tensors: Tensors) -> Tensors | None:
+        """Run an engine; None: the framework is to answer these rows."""
+        try:
+            return engine.run(tensors)
+        except StepAside:
+            return None
+        except Exception as error:  # noqa: BLE001  - whatever it is, the framework can still answer
+            self._engines.drop(method, engine, error)
+            return None
+
+    def check_room(self, method: str) -> None:
+        """Refuse, before its body is read, a request that would have to wait for too long.
+
+        Raises:
+            QueueFull: too much waits, and no engine answers this method beside the queue.
+        """
+        if not self._engines.needs_no_queue(method):
+            self.batcher.check_room()
 
     def check_method(self, method: str) -> None:
         """Refuse a method before its request costs anything.
@@ -131,6 +179,14 @@ class Predictor:
                 raise ParameterMismatch(f"{method} takes no parameter {name[:100]!r}; it takes: {known}")
 
     def _run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+        """Run a call on the model's thread."""
+        if isinstance(parameters, Probe):
+            return parameters.run(self.runtime, method, tensors)
+        engine = None if parameters else self._engines.choose(method, count_rows(tensors))
+        outputs = None if engine is None else self._try(engine, method, tensors)
+        return self._run_native(method, tensors, parameters) if outputs is None else outputs
+
+    def _run_native(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         try:
             return self.runtime.run(method, tensors, parameters)
         except DemijohnError:
@@ -141,68 +197,88 @@ class Predictor:
             logger.exception("model %s/%s failed in %s", self.name, self.version, method)
             raise ModelError(f"The model failed with {type(error).__name__}") from error
 
-    def prove(self) -> None:
-        """Find out which methods may be joined; once, in whichever thread comes first.
+    # Proof ------------------------------------------------------------------------------------
 
-        A batch of probe rows must equal its rows run one by one, labels exactly and numbers within
-        1e-12 relative (BLAS may sum in another order).
+    def settle(self) -> None:
+        """Find out what runs each method, and which may be joined; once, in whichever thread is first.
+
+        What was found out before, by whatever process of this user, is taken from the plan's file.
         """
-        if self._is_proved or not self._proof.acquire(blocking=False):
+        with self._first_to_prove() as is_first:
+            if not is_first:
+                return
+            try:
+                self._settle()
+            except Exception:
+                # Foreign code again. The framework goes on answering, alone where nothing is proved.
+                logger.exception("model %s/%s: no plan could be made", self.name, self.version)
+            self._engines.state = "settled"
+            self._is_proved = True
+
+    def _settle(self) -> None:
+        if not may_plan(self.runtime, self._settings):
+            self._subject.keep_alone(self._subject.prove_joining())
+            return
+        key = plan_key(self.runtime, self._settings, joins=self._joins)
+        settle(self._subject, self._engines, key, open_cache() if key else None)
+
+    def settle_if_known(self) -> None:
+        """Use the plan's file where there is one; nothing is proved."""
+        with self._first_to_prove() as is_first:
+            if is_first:
+                plan = kept_plan(self.runtime, self._settings, joins=self._joins)
+                self._is_proved = take_kept(self._subject, self._engines, plan)
+
+    def prove(self) -> None:
+        """Find out which methods may be joined; once, in whichever thread comes first."""
+        with self._first_to_prove() as is_first:
+            if is_first:
+                self._subject.keep_alone(self._subject.prove_joining())
+                self._is_proved = True
+
+    @contextmanager
+    def _first_to_prove(self) -> Iterator[bool]:
+        """Say whether nobody else proves this model, or has; the others do not wait."""
+        pid, lock = self._proof
+        if pid != os.getpid():  # a fork may have copied the lock while it was held
+            lock = threading.Lock()
+            self._proof = (os.getpid(), lock)
+        if self._is_proved or not lock.acquire(blocking=False):
+            yield False
             return
         try:
-            for method in self.runtime.methods:
-                why = self._why_not_joined(method)
-                if why is None:
-                    self.batcher.allow_joining(method)
-                else:
-                    self.not_joined[method] = why
-                    logger.info("model %s/%s: %s is kept alone: %s", self.name, self.version, method, why)
-            self._is_proved = True
+            yield True
         finally:
-            self._proof.release()
-
-    def _why_not_joined(self, method: str) -> str | None:
-        if not self._joins or self._settings.max_batch_size == 1:
-            return "batching is off"
-        if self.runtime.joining != "prove":
-            is_joined = self.runtime.joining == "always"
-            return None if is_joined else "the function does not take the rows of several requests"
-        try:
-            tensors = draw(self.signature, list(self.runtime.example_rows()), PROBE_ROWS)
-            joined = self._probe(method, tensors)
-            rows = range(PROBE_ROWS)
-            alone = [self._probe(method, {k: v[i : i + 1] for k, v in tensors.items()}) for i in rows]
-        except DemijohnError as error:
-            return f"the probe rows failed: {error.detail}"
-        return agree(joined, alone)
-
-    def _probe(self, method: str, tensors: Tensors) -> Tensors:
-        # Under a load that fills the queue, joining is what is needed most.
-        deadline = time.monotonic() + self._settings.deadline_s
-        return self.batcher.submit(method, tensors, {}, deadline, is_probe=True)
+            lock.release()
 
     def plan(self) -> dict[str, Any]:
-        """Tell which engine runs each method; in this stage always the framework itself."""
-        methods = {
-            method: [{"up_to_rows": None, "engine": "native", "us": None}] for method in self.runtime.methods
-        }
-        return {"state": "settled", "methods": methods, "refused": [], "kept_alone": dict(self.not_joined)}
+        """Tell which engine runs each method, which are not used, and what is never joined."""
+        return {**self._engines.as_json(), "kept_alone": dict(self.not_joined)}
+
+    def times_us(self, method: str) -> Mapping[str, Mapping[int, float | None]]:
+        """Return the measured times of a method, by engine and rows per call, in microseconds."""
+        return self._engines.times_us(method)
 
     def run_alone(self, method: str, tensors: Tensors) -> Tensors:
-        """Run a method in the calling thread, outside the queue; for measuring, never for requests."""
-        return self._run(method, tensors, {})
+        """Run the framework in the calling thread, outside the queue; for measuring, never for requests."""
+        return self._run_native(method, tensors, {})
 
 
-def prove_in_background(predictors: Sequence[Predictor]) -> None:
-    """Prove predictors one after another in a thread of low priority; returns at once."""
+def settle_in_background(predictors: Sequence[Predictor]) -> None:
+    """Settle predictors one after another in a thread of low priority; returns at once.
 
-    def prove_all() -> None:
+    A model that nobody serves any more by the time that its turn comes is passed over.
+    """
+    waiting = [weakref.ref(predictor) for predictor in predictors]
+
+    def settle_all() -> None:
         if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        for predictor in predictors:
-            predictor.prove()
+        for reference in waiting:
+            if (predictor := reference()) is not None:
+                predictor.settle()
 
-    threading.Thread(target=prove_all, name="demijohn-prover", daemon=True).start()
+    threading.Thread(target=settle_all, name="demijohn-prover", daemon=True).start()
 
 
 def _first_line(error: Exception) -> str:

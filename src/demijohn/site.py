@@ -110,6 +110,8 @@ class Site:
             models.set_default(self._options.default)
         if self._options.reload:
             self._watch(models, lifecycle)
+        # Once for each model on this machine: whoever finds a plan that was kept says nothing.
+        logging.getLogger("demijohn.acceleration").setLevel(logging.INFO)
         models.start()
         return app
 
@@ -209,14 +211,14 @@ def _alias(text: str) -> tuple[str, str, str]:
 
 
 def _share_cores(workers: int) -> None:
-    """Share the cores out between the workers' OpenMP pools.
+    """Share the cores out between the workers' pools of OpenMP and BLAS threads.
 
-    scikit-learn's OpenMP code takes every core even for one row. BLAS is left alone: with another
-    number of threads it may sum in another order, and answers would differ in their last bits.
+    scikit-learn's OpenMP code takes every core even for one row, and so does BLAS for a large matrix:
+    several workers that do so wait for each other.
     """
     threadpoolctl = sys.modules.get("threadpoolctl")
     if threadpoolctl is not None:
-        threadpoolctl.threadpool_limits(max(1, count_cores() // workers), user_api="openmp")
+        threadpoolctl.threadpool_limits(max(1, count_cores() // workers))
 
 
 def _prefixed(record: logging.LogRecord, prefix: str) -> bool:

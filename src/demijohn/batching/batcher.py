@@ -168,7 +168,8 @@ class Batcher:
                 deadline, even if an error came earlier: the run may still read them.
             parameters: Passed on to ``run``; with any, the request runs alone.
             deadline: On the batcher's clock.
-            is_probe: Ours: it waits its turn, but no bound of the queue refuses it.
+            is_probe: Ours: it waits its turn, but no bound of the queue refuses it; it runs alone, and
+                the observer does not hear of it.
 
         Returns:
             The outputs for these rows.
@@ -180,12 +181,12 @@ class Batcher:
             ModelError: the model returned another number of rows, or tried to end the process.
             Exception: whatever ``run`` raised, without the frames of the model's thread.
         """
-        request = Request(method, tensors, parameters, deadline)
+        request = Request(method, tensors, parameters, deadline, is_probe=is_probe)
         now = self._clock()
         if now >= deadline:
             raise self._expired()
         with self._lock:
-            why = self._take_in(request, now, is_probe=is_probe)
+            why = self._take_in(request, now)
         if why is not None:
             raise self._refused(why)
         # A wait longer than TIMEOUT_MAX would raise OverflowError.
@@ -201,7 +202,7 @@ class Batcher:
             self._is_closed = True
             _dismiss(self._idle)
 
-    def _take_in(self, request: Request, now: float, *, is_probe: bool) -> str | None:
+    def _take_in(self, request: Request, now: float) -> str | None:
         """Start a request or let it wait; under the lock. Returns why it is refused, if it is."""
         if self._is_closed:
             return "draining"
@@ -211,7 +212,7 @@ class Batcher:
             self._wake(self._hire(), request, now)
         else:
             why = self._queue.why_refused(request.n_rows, self._expected_wait_s(now))
-            if why is not None and not is_probe:
+            if why is not None and not request.is_probe:
                 return why
             request.layout = request.find_layout() if self._may_join(request) else None
             self._queue.put(request)
@@ -219,7 +220,7 @@ class Batcher:
         return None
 
     def _may_join(self, request: Request) -> bool:
-        is_small = 0 < request.n_rows < self._queue.max_batch_size
+        is_small = 0 < request.n_rows < self._queue.max_batch_size and not request.is_probe
         return is_small and not request.parameters and request.method in self._joining
 
     def _wake(self, worker: _Worker, request: Request, now: float) -> None:
@@ -353,7 +354,8 @@ class Batcher:
         duration_s = self._clock() - worker.since
         with self._lock:
             self._paces.record(method, n_rows, duration_s)
-        self._observer.call_finished(method, n_rows, len(batch), duration_s)
+        if not batch[0].is_probe:
+            self._observer.call_finished(method, n_rows, len(batch), duration_s)
         return outcome
 
     def _as_ours(self, method: str, error: BaseException) -> Exception:

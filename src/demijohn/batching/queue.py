@@ -35,15 +35,24 @@ class Request:
     """One caller's rows, and what became of them."""
 
     __slots__ = (
-        "cut", "deadline", "done", "error", "layout", "method", "n_rows", "outputs",
+        "cut", "deadline", "done", "error", "is_probe", "layout", "method", "n_rows", "outputs",
         "parameters", "tensors",
     )  # fmt: skip
 
-    def __init__(self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float) -> None:
+    def __init__(
+        self,
+        method: str,
+        tensors: Tensors,
+        parameters: Mapping[str, Any],
+        deadline: float,
+        *,
+        is_probe: bool = False,
+    ) -> None:
         self.method = method
         self.tensors = tensors
         self.parameters = parameters
         self.deadline = deadline
+        self.is_probe = is_probe
         self.n_rows = count_rows(tensors)
         self.layout: Layout | None = None  #: What those it is joined with share; None runs alone.
         self.outputs: Tensors = {}

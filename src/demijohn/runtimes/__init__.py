@@ -128,6 +128,7 @@ def load(
     except LoadError as error:
         raise type(error)(f"{path}: {error.detail}") from error
     runtime.warnings = (*notes, *runtime.warnings)
+    runtime.sha256 = artifact.sha256
     return runtime
 
 

@@ -42,6 +42,13 @@ class Runtime(Protocol):
     concurrency: int  #: Calls that may run at a time in one worker.
     refusals: tuple[type[Exception], ...]  #: What the model raises on rows it will not take (422).
     is_callable_unasked: bool  #: False for functions: no warm-up, no probe, no example call.
+    sha256: str | None  #: Of the file that the model came from; None for one made in this process.
+
+    def digest(self) -> str | None:
+        """Return what tells this model from every other; may take long the first time.
+
+        None where nothing does: what is known of the model may then not be kept for other processes.
+        """
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         """Run one method.

@@ -59,6 +59,7 @@ class FunctionRuntime:
         self.is_async = _is_async(function)
         self.concurrency = concurrency or (ASYNC_CONCURRENCY if self.is_async else 1)
         self.warnings: tuple[str, ...] = ()
+        self.sha256: str | None = None
         self._arguments = read_arguments(function)
         self._kind = argument_kind(self._arguments, example, batch=batch)
         # A function of scalars is called once per row: joined, each caller would wait for all rows.
@@ -91,6 +92,9 @@ class FunctionRuntime:
 
     def example_rows(self) -> Sequence[Any]:
         return self._example
+
+    def digest(self) -> str | None:
+        return None  # its code may be anywhere
 
     def _read_signature(self, example: Example | None) -> Signature:
         if self._kind is ArgumentKind.SCALARS:

@@ -22,6 +22,7 @@ from demijohn.messages import Array, Records, Rows, Tensors, count_rows
 from demijohn.signature import Signature, TensorSpec, as_json_value, output_specs
 
 from .base import Joining
+from .digests import digest_of
 from .examples import Example, read_example
 from .frames import FrameBuilder, natural
 from .object_graph import estimators_in
@@ -103,6 +104,8 @@ class SklearnRuntime:
         self.methods = methods_of(estimator)
         self.concurrency = concurrency
         self.warnings: tuple[str, ...] = ()
+        self.sha256: str | None = None
+        self._digest: list[str | None] = []  # what ``digest`` found out, once it was asked
         self._parameters = {method: parameters_of(estimator, method) for method in self.methods}
         self._asks_for_processes = _asks_for_processes(estimator)
         self._width = getattr(estimator, "_n_features_out", None)
@@ -120,7 +123,7 @@ class SklearnRuntime:
         Raises:
             ModelError: the estimator returned another number of rows.
         """
-        rows = self._assemble(tensors)
+        rows = self.assemble(tensors)
         with self._in_turn():
             result = getattr(self.estimator, method)(rows, **parameters)
         width = self._width if method == "transform" else None
@@ -136,7 +139,13 @@ class SklearnRuntime:
     def example_rows(self) -> Sequence[Any]:
         return self._example
 
-    def _assemble(self, tensors: Tensors) -> Any:
+    def digest(self) -> str | None:
+        if not self._digest:
+            self._digest.append(digest_of(self.estimator, self.sha256))
+        return self._digest[0]
+
+    def assemble(self, tensors: Tensors) -> Any:
+        """Return what the estimator's methods are called with: a DataFrame or an array."""
         if self._frames is not None:
             return self._frames.build(tensors)
         if self.signature.layout == "table":

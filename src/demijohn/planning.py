@@ -1,0 +1,157 @@
+"""What is to be known of a served model to plan what runs it: probes, proofs, the plan's key.
+
+Rules of this room:
+1. Every probe runs on the model's thread, in the queue's turn, alone, and by the framework itself: a
+   request never meets a model that somebody else is just calling.
+2. A function is never called unasked: nothing of it is proved, and its plan is not kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import acceleration
+from .acceleration import Candidate, Plan
+from .batching import Batcher
+from .config import Settings
+from .errors import DemijohnError
+from .messages import Tensors
+from .probes import agree, draw, rows_or_records
+from .runtimes.base import Runtime
+from .signature import Signature
+
+logger = logging.getLogger("demijohn")
+
+PROBE_ROWS = 16
+_PROBE_S = 60.0  # a call that takes longer hangs; the supervisor then replaces the worker
+_OFF, _FAST = "off", "fast"
+
+
+class Probe(dict[str, Any]):
+    """The parameters of a probe: the framework itself runs it, and tells how long that took."""
+
+    def run(self, runtime: Runtime, method: str, tensors: Tensors) -> Tensors:
+        """Run it; raises what the framework raises."""
+        with np.errstate(all="ignore"):  # rows on the edges overflow, and nobody asked for a warning
+            start = time.perf_counter()
+            outputs = runtime.run(method, tensors, {})
+            self["seconds"] = time.perf_counter() - start
+        return outputs
+
+
+class Subject:
+    """A served model, as planning needs to know it; see ``acceleration.plan.Subject``.
+
+    Args:
+        name: For the log.
+        runtime: The model.
+        settings: Say what may take part, and how long an answer may take.
+        batcher: The model's queue and thread.
+        joins: Requests may share a call, as far as the operator is concerned.
+    """
+
+    def __init__(
+        self, name: str, runtime: Runtime, settings: Settings, batcher: Batcher, *, joins: bool
+    ) -> None:
+        self.name = name
+        self.methods: tuple[str, ...] = runtime.methods
+        self.signature: Signature = runtime.signature
+        self.not_joined: dict[str, str] = {}  #: Why a method's requests are kept alone.
+        self._runtime = runtime
+        self._settings = settings
+        self._batcher = batcher
+        self._joins = joins
+
+    def candidates(self) -> Sequence[Candidate]:
+        return acceleration.candidates(self._runtime, is_fast=self._settings.acceleration == _FAST)
+
+    def example(self) -> Tensors:
+        return self.signature.validate(rows_or_records(list(self._runtime.example_rows())))
+
+    def draw(self, n_rows: int, seed: int) -> Tensors:
+        return draw(self.signature, list(self._runtime.example_rows()), n_rows, seed)
+
+    def run_native(self, method: str, tensors: Tensors) -> tuple[Tensors, float]:
+        probe = Probe(seconds=0.0)
+        outputs = self._batcher.submit(method, tensors, probe, self._deadline(), is_probe=True)
+        return outputs, probe["seconds"]
+
+    def keep_alone(self, methods: Mapping[str, str]) -> None:
+        for method in self.methods:
+            if method not in methods:
+                self._batcher.allow_joining(method)
+                continue
+            self.not_joined[method] = methods[method]
+            logger.info("model %s: %s is kept alone: %s", self.name, method, methods[method])
+
+    def prove_joining(self) -> dict[str, str]:
+        """Find out which methods must not share a call, and why.
+
+        A batch of probe rows must equal its rows run one by one, labels exactly and numbers within
+        1e-12 relative (BLAS may sum in another order).
+        """
+        found = {method: self._why_not_joined(method) for method in self.methods}
+        return {method: why for method, why in found.items() if why is not None}
+
+    def _why_not_joined(self, method: str) -> str | None:
+        if not self._joins or self._settings.max_batch_size == 1:
+            return "batching is off"
+        if self._runtime.joining != "prove":
+            is_joined = self._runtime.joining == "always"
+            return None if is_joined else "the function does not take the rows of several requests"
+        try:
+            tensors = self.draw(PROBE_ROWS, 0)
+            joined = self._probe(method, tensors)
+            rows = range(PROBE_ROWS)
+            alone = [self._probe(method, {k: v[i : i + 1] for k, v in tensors.items()}) for i in rows]
+        except DemijohnError as error:
+            return f"the probe rows failed: {error.detail}"
+        return agree(joined, alone)
+
+    def _probe(self, method: str, tensors: Tensors) -> Tensors:
+        # Under a load that fills the queue, joining is what is needed most.
+        return self._batcher.submit(method, tensors, {}, self._deadline(), is_probe=True)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + max(self._settings.deadline_s, _PROBE_S)
+
+
+def may_plan(runtime: Runtime, settings: Settings) -> bool:
+    """Say whether anything but the framework itself may come to run a model."""
+    return runtime.is_callable_unasked and settings.acceleration != _OFF
+
+
+def plan_key(runtime: Runtime, settings: Settings, *, joins: bool | None = None) -> str | None:
+    """Return the key under which a model's plan is kept; None where it is not.
+
+    Args:
+        runtime: The model.
+        settings: Say which engines may take part.
+        joins: Requests may share a call; None takes it from the settings.
+    """
+    digest = runtime.digest() if may_plan(runtime, settings) else None
+    if digest is None:
+        return None
+    joins = settings.batching if joins is None else joins
+    facts = {
+        "model": digest,
+        "framework": f"{runtime.framework} {runtime.framework_version}",
+        "methods": " ".join(runtime.methods),
+        "signature": repr(runtime.signature.as_json()),
+        "example": repr(list(runtime.example_rows())),
+        "acceleration": settings.acceleration,
+        "joining": str(joins and settings.max_batch_size > 1),
+    }
+    return acceleration.make_key(facts)
+
+
+def kept_plan(runtime: Runtime, settings: Settings, *, joins: bool | None = None) -> Plan | None:
+    """Return the plan that was kept of a model, if there is one; the arguments are ``plan_key``'s."""
+    key = plan_key(runtime, settings, joins=joins)
+    cache = None if key is None else acceleration.open_cache()
+    return None if key is None or cache is None else cache.read(key)

@@ -1,0 +1,66 @@
+"""What tells a fitted model from every other: the digest of its file, or of its pickle.
+
+Rules of this room:
+1. A digest stands for the data and the code of a model. A model that brings code of its own (a
+   class or function from outside the libraries whose versions are known) has none: that code may
+   change while the file stays the same.
+2. Pickling changes nothing, and is never the reason that a model is not served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+from typing import Any
+
+from .object_graph import everything_in
+
+logger = logging.getLogger("demijohn")
+
+#: Root modules of code whose version is known to whoever keeps what was found out about a model.
+KNOWN = frozenset({"builtins", "collections", "datetime", "decimal", "numpy", "pandas", "scipy", "sklearn"})
+
+
+class _Hash:
+    """A file that keeps a digest of what is written to it, and nothing else."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content)
+        self._sha256.update(view)
+        return view.nbytes
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def digest_of(model: object, sha256: str | None) -> str | None:
+    """Return the digest of a model; None where it has none.
+
+    Args:
+        model: Fitted.
+        sha256: Of its file; None for a model without, which is pickled to find out.
+    """
+    if not all(_is_known(part) for _, part in everything_in(model)):
+        return None
+    return sha256 or _digest_of_pickle(model)
+
+
+def _is_known(part: object) -> bool:
+    modules = [type(part).__module__]
+    if callable(part):
+        modules.append(getattr(part, "__module__", None) or "builtins")
+    return all(module.partition(".")[0] in KNOWN for module in modules)
+
+
+def _digest_of_pickle(model: object) -> str | None:
+    hash_ = _Hash()
+    try:
+        pickle.Pickler(hash_, protocol=5).dump(model)
+    except Exception as error:  # noqa: BLE001  - foreign code: whatever a model's own methods raise
+        logger.debug("%s cannot be pickled: %s", type(model).__name__, error)
+        return None
+    return "pickle:" + hash_.hexdigest()

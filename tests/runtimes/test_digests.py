@@ -1,0 +1,102 @@
+"""What tells a fitted model from every other."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from tests.estimators import fitted_estimators
+from tests.model_files import iris, line, save
+
+from demijohn.runtimes import load, wrap
+from demijohn.runtimes.digests import _is_known, digest_of
+from demijohn.runtimes.object_graph import everything_in
+
+
+class Own(BaseEstimator):
+    """An estimator of the operator's own, whose code nobody watches."""
+
+    def fit(self, X: Any, y: Any = None) -> Own:  # noqa: N803
+        self.width_ = len(X[0])
+        return self
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        return np.zeros(len(X))
+
+
+def own(rows: Any) -> Any:
+    return rows
+
+
+ROWS = np.eye(2)
+
+
+def test_a_file_has_its_own_digest(tmp_path: Path) -> None:
+    for name in ("m.joblib", "m.skops"):
+        path = save(iris(), tmp_path / name)
+        runtime = load(path)
+        assert runtime.digest() == runtime.sha256 == sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_model_in_memory_has_that_of_its_pickle() -> None:
+    runtime = wrap(line(2))
+    assert runtime.sha256 is None
+    assert runtime.digest() == wrap(line(2)).digest() != wrap(line(3)).digest()
+    assert runtime.digest() is runtime.digest()
+
+
+def test_the_next_process_finds_the_same_digest() -> None:
+    code = (
+        "from tests.model_files import iris; from demijohn.runtimes import wrap; print(wrap(iris()).digest())"
+    )
+    root = Path(__file__).parents[2]
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == wrap(iris()).digest()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Own().fit(ROWS),
+        make_pipeline(StandardScaler(), Own()).fit(ROWS),
+        FunctionTransformer(own).fit(ROWS),
+        FunctionTransformer(functools.partial(own)).fit(ROWS),
+    ],
+    ids=["an estimator", "one inside", "a function", "a function inside"],
+)
+def test_a_model_with_code_of_its_own_has_none(model: Any) -> None:
+    assert digest_of(model, None) is None
+    assert digest_of(model, "0" * 64) is None
+
+
+def test_nothing_in_scikit_learn_counts_as_code_of_its_own() -> None:
+    unknown = {
+        name: {type(part).__module__ for _, part in everything_in(model) if not _is_known(part)}
+        for name, (model, _) in fitted_estimators().items()
+    }
+    assert {name: modules for name, modules in unknown.items() if modules} == {}
+
+
+def test_a_function_of_a_known_library_is_known() -> None:
+    assert digest_of(FunctionTransformer(np.log1p).fit(ROWS), None) is not None
+
+
+def test_a_model_that_cannot_be_pickled_has_none() -> None:
+    model = LinearRegression().fit(ROWS, [1.0, 2.0])
+    model.stream_ = (number for number in ())
+    assert digest_of(model, None) is None
+    assert digest_of(model, "0" * 64) == "0" * 64
+
+
+def test_a_function_has_none() -> None:
+    assert wrap(own, batch=True, example=ROWS).digest() is None
