@@ -182,10 +182,22 @@ def test_once_it_drains_every_answer_ends_its_connection(headers: Headers) -> No
         ({"HTTP_COOKIE": "a" * 8193}, 431),
         ({"CONTENT_TYPE": "a" * 8193}, 431),
         ({"PATH_INFO": "a" * 4096}, 200),
-        ({"PATH_INFO": "a" * 4096, "QUERY_STRING": "a"}, 200),
+        ({"PATH_INFO": "a" * 4095, "QUERY_STRING": "a"}, 200),
+        ({"PATH_INFO": "a" * 4096, "QUERY_STRING": "a"}, 414),
         ({"PATH_INFO": "a" * 4097}, 414),
         ({"QUERY_STRING": "a" * 4097}, 414),
     ],
 )
 def test_long_headers_and_addresses_are_refused(environ: dict[str, str], status: int) -> None:
     assert answer(app_of([b"a"]), **environ).status == status
+
+
+def test_as_many_answers_end_their_connection_as_are_to_part() -> None:
+    gateway = Gateway(app_of([b"a"]), BodyWatch(4, 4, 30.0), Lifecycle())
+    gateway.n_to_part = 2
+    ended = []
+    for _ in range(4):
+        recorder = Recorder()
+        gateway(recorder, scope())
+        ended.append("connection" in recorder.headers)
+    assert ended == [True, True, False, False]

@@ -1,4 +1,4 @@
-"""Finds and ends the TCP connection of one request, among those of this process.
+"""Counts the TCP connections of this process, and finds and ends that of one request among them.
 
 Granian tells a WSGI application the address of the peer but not its port, and once a thread waits
 in ``wsgi.input.read`` nothing but the connection's end frees it: an answer given meanwhile is
@@ -40,6 +40,11 @@ def bytes_written() -> dict[int, int]:
 def are_sending() -> bool:
     """Say whether some connection of this process has more to send than its peer takes in."""
     return any(_not_sent(info) for _, info in _infos())
+
+
+def count() -> int:
+    """Return how many TCP connections this process has open; 0 where the system does not tell."""
+    return sum(1 for _ in _infos())
 
 
 def end(fd: int) -> None:

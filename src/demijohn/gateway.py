@@ -37,6 +37,10 @@ _EMPTY_500 = Refusal(500, (("connection", "close"),), b"")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")  # RFC 9110 5.5
 _STATUSES = range(200, 600)
+_KNOWN_NAMES = frozenset({
+    "Cache-Control", "Content-Length", "Content-Type", "X-Content-Type-Options", "X-Demijohn-Version",
+    "X-Request-Id",
+})  # fmt: skip
 
 
 class Gateway:
@@ -56,6 +60,7 @@ class Gateway:
         self._watch = watch
         self._lifecycle = lifecycle
         self._is_logging = is_logging
+        self.n_to_part = 0  #: Answers, from the next one on, that end their connection.
         self._in_hand: set[_Start] = set()  # adding to a set is atomic, adding to a number is not
         self._base: dict[str, Any] = {
             "SCRIPT_NAME": "",
@@ -99,12 +104,15 @@ class Gateway:
 
     def _answer(self, responder: Responder, scope: dict[str, Any], start: _Start, entered: float) -> None:
         stream = scope.pop("wsgi.input")
-        if max(map(len, scope.values())) > MAX_URL_BYTES:
+        if len("".join(scope.values())) > MAX_URL_BYTES:  # together: one of them may be too long
             _check_lengths(scope)
         scope.update(self._base)
         scope["demijohn.entered"] = entered
         scope["wsgi.input"] = body = RequestBody(stream, responder, scope, self._watch)
         pieces = self._application(scope, start)
+        if type(pieces) is list:  # nothing to close, and start_response has been called
+            self._send(responder, start, pieces, body)
+            return
         try:
             self._send(responder, start, pieces, body)
         finally:
@@ -120,10 +128,11 @@ class Gateway:
         headers = start.clean_headers()
         # The HTTP layer ends a connection rather than read what nobody asked for, and does not say so:
         # the client's next request on it would be lost.
-        if self._lifecycle.is_draining or body.is_left_over:
+        if self.n_to_part or self._lifecycle.is_draining or body.is_left_over:
+            self.n_to_part = max(0, self.n_to_part - 1)  # threads may miss each other: it is counted anew
             headers = [header for header in headers if header[0].lower() != "connection"]
             headers.append(("connection", "close"))
-        if start.is_short(pieces):
+        if type(pieces) is list or start.is_short(pieces):
             responder.response_bytes(start.status, headers, b"".join(pieces))
         else:
             responder.response_iter(start.status, headers, _Pieces(pieces))
@@ -158,7 +167,7 @@ class _Start:
         for name, value in self.headers:
             if not (value.isascii() and value.isprintable()) and not _VALUE.match(value):
                 raise ValueError(f"the header {name!r} cannot have the value {value!r}")
-            if not _TOKEN.match(name):
+            if name not in _KNOWN_NAMES and not _TOKEN.match(name):
                 raise ValueError(f"{name!r} cannot name a header")
         return self.headers
 

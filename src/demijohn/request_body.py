@@ -53,8 +53,8 @@ class RequestBody:
     """
 
     __slots__ = (
-        "_announced", "_buffer", "_has_ended", "_received_bytes", "_request_id", "_responder", "_stream",
-        "_waited_s", "_waits_since", "_watch", "given_up", "refusal",
+        "_buffer", "_has_ended", "_is_chunked", "_length", "_received_bytes", "_request_id", "_responder",
+        "_stream", "_waited_s", "_waits_since", "_watch", "given_up", "refusal",
     )  # fmt: skip
 
     def __init__(
@@ -63,10 +63,11 @@ class RequestBody:
         self._stream = stream
         self._watch = watch
         self._responder = responder
-        self._request_id: str = environ.get("HTTP_X_REQUEST_ID", "")
+        self._request_id = environ.get("HTTP_X_REQUEST_ID", "")
         self.given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
         self.refusal: Refusal | None = None  #: What the request was answered then.
-        self._announced = _announced_bytes(environ)
+        self._length = environ.get("CONTENT_LENGTH", "")
+        self._is_chunked = "HTTP_TRANSFER_ENCODING" in environ
         self._buffer = b""
         self._has_ended = False
         self._received_bytes = 0
@@ -80,7 +81,10 @@ class RequestBody:
             BodyTimeout: the body kept us waiting for too long.
             TooManySlowBodies: too many others do.
         """
-        if size is not None and 0 <= size <= len(self._buffer):
+        if not self._buffer:
+            if size is not None and 0 < size <= _PIECE_BYTES:
+                return self._pull(size)
+        elif size is not None and 0 <= size <= len(self._buffer):
             piece, self._buffer = self._buffer[:size], self._buffer[size:]
             return piece
         pieces, self._buffer = [self._buffer], b""
@@ -122,7 +126,13 @@ class RequestBody:
     @property
     def is_left_over(self) -> bool:
         """Say whether a part of the body has not been read."""
-        return self._received_bytes < self._announced and not self._has_ended
+        return not self._has_ended and self._received_bytes < self._announced_bytes()
+
+    def _announced_bytes(self) -> float:
+        """Return how long the body is to be; infinity where only its end will tell."""
+        if self._is_chunked:
+            return math.inf
+        return int(self._length) if self._length.isascii() and self._length.isdigit() else 0
 
     def _pull(self, size: int) -> bytes:
         if self.given_up is not None:
@@ -167,14 +177,6 @@ class RequestBody:
     def is_overdue(self, now: float, timeout_s: float) -> bool:
         """Say whether this body has kept us waiting for too long; only while a thread waits."""
         return self.waited_s(now) > timeout_s + self._received_bytes / _BYTES_FOR_A_SECOND
-
-
-def _announced_bytes(environ: Mapping[str, Any]) -> float:
-    """Return how long the body is to be; infinity where only its end will tell."""
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        return math.inf
-    length = environ.get("CONTENT_LENGTH", "")
-    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 class BodyWatch:

@@ -83,6 +83,7 @@ def serve(
             max_connections=_raise_file_limit(),
             body_timeout_s=settings.body_timeout_s,
             access_log=options.access_log,
+            n_workers=options.workers,
             shared_listener=None if sys.platform == "linux" else reservation,
         )
         supervisor = Supervisor(

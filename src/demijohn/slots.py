@@ -18,7 +18,7 @@ from .lifecycle import Lifecycle
 
 _SLOT_BYTES = 4096
 _FIELD_BYTES = 8
-_STATE, _DEADLINE, _REASON_LENGTH = 0, 1, 2
+_STATE, _DEADLINE, _REASON_LENGTH, _CONNECTIONS = 0, 1, 2, 3
 _REASON_AT = 64
 MAX_REASON_BYTES = 2048
 
@@ -46,6 +46,7 @@ class Slot:
         """Give the slot to a process that is about to start."""
         self.deadline = math.inf
         self._integers[_REASON_LENGTH] = 0
+        self.connections = 0
         self.state = State.STARTING
 
     @property
@@ -67,6 +68,15 @@ class Slot:
     @deadline.setter
     def deadline(self, deadline: float) -> None:
         self._floats[_DEADLINE] = deadline
+
+    @property
+    def connections(self) -> int:
+        """Clients' connections that the process has open, as it last counted."""
+        return self._integers[_CONNECTIONS]
+
+    @connections.setter
+    def connections(self, connections: int) -> None:
+        self._integers[_CONNECTIONS] = connections
 
     @property
     def reason(self) -> str:
@@ -103,6 +113,10 @@ class Slots:
                 slot.reset()
                 return slot
         return None
+
+    def connections(self) -> list[int]:
+        """Return how many connections each process has that serves."""
+        return [slot.connections for slot in self._slots if slot.state is State.READY]
 
     @property
     def restarts(self) -> int:

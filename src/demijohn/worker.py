@@ -36,6 +36,7 @@ from granian.http import HTTP1Settings
 
 from . import connections
 from . import lifecycle as lifecycles
+from .balance import Balance
 from .errors import DemijohnError
 from .gateway import Application, Gateway
 from .lifecycle import Lifecycle
@@ -74,6 +75,7 @@ class WorkerOptions:
     max_connections: int
     body_timeout_s: float
     access_log: bool
+    n_workers: int = 1  #: Among which connections are to be spread.
     shared_listener: socket.socket | None = None  #: Where the system cannot give each worker its own.
 
 
@@ -111,6 +113,8 @@ def run_worker(
         slot.state = State.FAILED
         leave(FAILED_TO_LOAD)
     slot.state = State.READY
+    if options.shared_listener is None and options.n_workers > 1:
+        Balance(slots, slot, server.gateway).start()
     _wait(wake, supervisor.life, None)
     slot.state = State.DRAINING
     lifecycle.is_draining = True
@@ -138,7 +142,7 @@ class _Server:
     def __init__(self, number: int, gateway: Gateway, options: WorkerOptions) -> None:
         for name in ("_granian", "hyper", "hyper_util", "mio", "tokio"):
             logging.getLogger(name).setLevel(logging.ERROR)  # it warns of each slow client
-        self._gateway = gateway
+        self.gateway = gateway
         self._listener = options.shared_listener or _moved_up(bind(options.address, options.family))
         self._signal = _granian.WorkerSignal()
         self._stopped = threading.Event()
@@ -177,7 +181,7 @@ class _Server:
         self._signal.set()
         quiet_s = 0.0
         while quiet_s < _QUIET_S and not self._stopped.wait(_LOOK_AGAIN_S):
-            is_busy = self._gateway.n_in_hand or connections.are_sending()
+            is_busy = self.gateway.n_in_hand or connections.are_sending()
             quiet_s = 0.0 if is_busy else quiet_s + _LOOK_AGAIN_S
 
 
