@@ -1,0 +1,1 @@
+cd "$(dirname "$0")" && exec "$BIN/uvicorn" app:app --port "$PORT" --workers "$WORKERS" --no-access-log
