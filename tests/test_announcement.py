@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.preprocessing import Normalizer
-from tests.model_files import HOSTILE, hostile, hostile_table, line
+from tests.accelerated import Line, offer, predictor, regression
+from tests.model_files import HOSTILE, hostile, hostile_table, line, save
 
 from demijohn import runtimes
-from demijohn.announcement import LONGEST_BODY, curl, printable
+from demijohn.announcement import LONGEST_BODY, curl, describe, printable
 from demijohn.config import Settings
+from demijohn.targets import find, parse
 
 
 def words_of(url: str = "http://127.0.0.1:8000", model: Any = None, **settings: Any) -> list[str]:
@@ -56,3 +59,28 @@ def test_a_long_example_is_asked_for() -> None:
 
 def test_what_could_act_on_a_terminal_is_not_printed() -> None:
     assert printable("a\x1b[31m\nb\x9b\u202eü") == "a�[31m�b��ü"
+
+
+def engine_of(path: Path, **settings: Any) -> str:
+    """Return what the announcement of one model file names as its engine."""
+    (file,) = find([parse(str(path))]).files
+    lines = describe("http://127.0.0.1:8000", [(file, runtimes.load(path))], Settings(**settings))
+    return lines[1].partition("  engine: ")[2]
+
+
+def test_the_engine_is_told_as_far_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = save(regression(), tmp_path / "m.joblib")
+    assert engine_of(path) == "native (scikit-learn), proving others"
+    assert engine_of(path, acceleration="off") == "native (scikit-learn)"
+    offer(monkeypatch, Line())
+    proved = predictor()
+    proved.runtime.sha256 = runtimes.inspect(path).sha256
+    proved.settle()
+    assert engine_of(path).startswith("numpy (")
+    assert " µs for a row; native " in engine_of(path)
+    offer(monkeypatch)
+    found_none = predictor(acceleration="fast")
+    found_none.runtime.sha256 = proved.runtime.sha256
+    found_none.settle()
+    assert engine_of(path, acceleration="fast") == "native (scikit-learn)"

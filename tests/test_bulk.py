@@ -17,10 +17,11 @@ import pytest
 from sklearn.cluster import Birch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
+from tests.accelerated import FEATURES, Line, offer, predictor, regression
 from tests.model_files import hostile, hostile_table, iris, iris_rows, line, save
 from tests.servers import DEMIJOHN
 
-from demijohn import bulk
+from demijohn import bulk, runtimes
 from demijohn.cli import main
 
 
@@ -38,6 +39,12 @@ class Ran:
     @property
     def document(self) -> Any:
         return json.loads(self.out)
+
+
+@pytest.fixture(autouse=True)
+def own_plans(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no plan from one test to the next: the framework itself answers."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -130,6 +137,33 @@ def test_parameters_of_a_json_file_reach_the_method(predict: Any, tmp_path: Path
 
 
 # Large files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [1, 7], ids="in pieces of {}".format)
+def test_a_plan_that_was_kept_is_used_and_nothing_is_proved(
+    predict: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    monkeypatch.setattr(bulk, "PIECE_ROWS", 442 // pieces)
+    engine = Line()
+    offer(monkeypatch, engine)
+    model = save(regression(), tmp_path / "m.joblib")
+    rows = rows_csv(tmp_path / "rows.csv", FEATURES, ",".join("abcdefghij"))
+    expected = regression().predict(FEATURES)
+    answers = {}
+    for option in ("--exact", "--fast"):
+        engine.n_calls = 0
+        cells = predict(model, rows, option).table[1:]
+        assert engine.n_calls == 0
+        answers[option] = np.array(cells, dtype=float)[:, 0]
+        known = predictor(acceleration=option.removeprefix("--"))
+        known.runtime.sha256 = runtimes.inspect(model).sha256
+        known.settle()
+        engine.n_calls = 0
+        assert np.array(predict(model, rows, option).table[1:], dtype=float)[:, 0] == pytest.approx(
+            expected, rel=1e-12
+        )
+        assert engine.n_calls == -(-442 // bulk.PIECE_ROWS)
+    assert (answers["--exact"] == answers["--fast"]).all()
 
 
 @pytest.fixture

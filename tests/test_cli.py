@@ -77,7 +77,7 @@ def test_serve_help_names_what_an_operator_would_turn(run: Any) -> None:
     _, out, _ = run("serve", "--help")
     for option in [
         "--host", "--port", "--workers", "--threads", "--name", "--example", "--default", "--alias",
-        "--reload", "--strict-versions", "--no-batching", "--deadline", "--max-batch-size",
+        "--exact", "--fast", "--reload", "--strict-versions", "--no-batching", "--deadline", "--max-batch-size",
         "--max-queue-rows", "--max-body-bytes", "--allow-host", "--allow-origin", "--trusted-proxies",
         "--access-log", "--open",
     ]:  # fmt: skip
@@ -151,7 +151,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["iris.joblib", "--max-queue-rows", "0"], "0 is not in the range"),
     (["iris.joblib", "--max-body-bytes", "-1"], "DEMIJOHN_MAX_BODY_BYTES must be more than 0"),
     (["iris.joblib", "--trusted-proxies", "-1"], "DEMIJOHN_TRUSTED_PROXIES must not be negative"),
-    (["iris.joblib", "--fast"], "No such option"),
+    (["iris.joblib", "--fastest"], "No such option"),
     ([], "Missing argument 'TARGET...'"),
     (["iris.joblib", "--host", "0.0.0.0"], "set DEMIJOHN_API_KEY to one or more keys, or say --open"),
     (["iris.joblib", "--host", ""], "set DEMIJOHN_API_KEY"),

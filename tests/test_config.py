@@ -175,3 +175,11 @@ def test_every_field_can_be_read_from_the_environment() -> None:
 
 def _text_of(default: Any) -> str:
     return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+@pytest.mark.parametrize("word", ["exact", "fast", "off"])
+def test_acceleration_is_one_of_three_words(word: str) -> None:
+    assert Settings.from_mapping({}, {"DEMIJOHN_ACCELERATION": word}).acceleration == word
+    assert Settings().acceleration == "exact"
+    with pytest.raises(ConfigurationError, match="choose exact, fast, off"):
+        Settings.from_mapping({}, {"DEMIJOHN_ACCELERATION": f"{word}er"})

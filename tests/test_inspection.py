@@ -52,7 +52,8 @@ def test_json_names_format_signature_methods_outputs_and_timings(
     assert report["signature"]["outputs"]["predict_proba"][0]["shape"] == [-1, 3]
     assert {*report["us_per_call"]["predict"]} == {"1", "8", "64", "512"}
     assert all(us > 0 for us in report["us_per_call"]["predict"].values())
-    assert (report["engine"], report["warnings"]) == ("native", [])
+    assert (report["plan"]["state"], report["warnings"]) == ("settled", [])
+    assert report["engine"] == report["plan"]["methods"]["predict"][0]["engine"] != "native"
 
 
 def test_text_says_the_same(inspect: Any, tmp_path: Path) -> None:
@@ -63,10 +64,44 @@ def test_text_says_the_same(inspect: Any, tmp_path: Path) -> None:
         "runs the code in it",
         "inputs: float64 [4]",
         "predict -> predict: str",
-        "1 row ",
+        "native: 1 row ",
         "µs",
+        "runs by numpy",
+        "not used: ",
     ]:
         assert part in out
+
+
+def test_what_was_proved_once_is_only_read(
+    inspect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = save(iris(), tmp_path / "m.joblib")
+    reports = [json.loads(inspect(path, "--json")[1]) for _ in range(2)]
+    assert reports[0] == reports[1]  # the measured times, too
+
+
+def test_fast_engines_take_part_if_they_are_wanted(inspect: Any, tmp_path: Path) -> None:
+    path = save(iris(), tmp_path / "m.joblib")
+
+    def engines(*options: str) -> set[str]:
+        report = json.loads(inspect(path, "--json", *options)[1])
+        ranges = [one for method in report["plan"]["methods"].values() for one in method]
+        return {one["engine"] for one in [*ranges, *report["plan"]["refused"]]}
+
+    assert engines("--fast") - engines("--exact") == {"onnx-float32"}
+    assert engines() == engines("--exact")
+
+
+def test_where_acceleration_is_off_the_framework_is_timed(
+    inspect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEMIJOHN_ACCELERATION", "off")
+    path = save(iris(), tmp_path / "m.joblib")
+    report = json.loads(inspect(path, "--json")[1])
+    assert (report["engine"], report["plan"]["refused"]) == ("native", [])
+    assert {*report["us_per_call"]["predict"]} == {"1", "8", "64", "512"}
+    assert "runs by" not in inspect(path)[1]
 
 
 def test_an_example_completes_the_signature(inspect: Any, tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,10 @@ from sklearn.cluster import Birch
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import FunctionTransformer
+from tests.accelerated import Line, engines_of, offer, whys
 
+from demijohn.acceleration.plan import Chosen, MethodPlan, Range
+from demijohn.batching.observer import Silence
 from demijohn.config import Settings
 from demijohn.errors import (
     BadInput,
@@ -21,15 +27,23 @@ from demijohn.errors import (
     ModelRefused,
     NotReady,
     ParameterMismatch,
+    QueueFull,
     SignatureMismatch,
 )
 from demijohn.lifecycle import Lifecycle
 from demijohn.messages import InferenceRequest, Rows
-from demijohn.predictor import PROBE_ROWS, Predictor
+from demijohn.planning import PROBE_ROWS
+from demijohn.predictor import Predictor, settle_in_background
 from demijohn.runtimes import wrap
 
 FEATURES, PROGRESS = load_diabetes(return_X_y=True)
 REGRESSION = LinearRegression().fit(FEATURES, PROGRESS)
+
+
+@pytest.fixture(autouse=True)
+def own_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep no plan from one test to the next."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 def predictor(model: Any = REGRESSION, *, joins: bool | None = None, **settings: Any) -> Predictor:
@@ -238,12 +252,237 @@ def test_two_threads_do_not_prove_the_same() -> None:
     assert model.not_joined == {}
 
 
-def test_the_plan_names_the_framework_itself_as_the_engine_of_every_method() -> None:
+def test_a_plan_names_the_framework_as_the_engine_until_another_is_proved() -> None:
     plan = predictor().plan()
-    assert plan["state"] == "settled"
+    assert plan["state"] == "proving"
     assert plan["methods"] == {"predict": [{"up_to_rows": None, "engine": "native", "us": None}]}
     assert plan["refused"] == []
 
 
 def test_a_method_can_be_run_outside_the_queue() -> None:
     assert predictor().run_alone("predict", {"inputs": FEATURES[:2]})["predict"].shape == (2,)
+
+
+# Engines ----------------------------------------------------------------------------------
+
+
+class Ledger(Silence):
+    """An observer that writes down the calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, int]] = []
+
+    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+        assert duration_s >= 0
+        self.calls.append((method, n_rows, n_requests))
+
+
+def accelerated(
+    engine: Line, *ranges: tuple[int | None, str], observer: Any = None, model: Any = REGRESSION
+) -> Predictor:
+    """Return a predictor whose plan is made: ``engine`` for all rows, or as the ranges say."""
+    made = Predictor("m", "1", wrap(model), Settings(), Lifecycle(), observer)
+    named = ranges or ((None, engine.name),)
+    plan = MethodPlan(tuple(Range(rows, name, 1.0) for rows, name in named))
+    made._engines.take("predict", Chosen(plan, {engine.name: engine}))
+    return made
+
+
+def noting(engine: Line, threads: list[str]) -> Line:
+    def note(rows: Any) -> None:
+        threads.append(threading.current_thread().name)
+
+    engine.fault = note
+    return engine
+
+
+def test_a_whole_engine_runs_in_the_requests_own_thread_and_is_counted() -> None:
+    threads: list[str] = []
+    ledger = Ledger()
+    model = accelerated(noting(Line(), threads), observer=ledger)
+    response = ask(model, FEATURES[:3].tolist())
+    assert response.outputs["predict"] == pytest.approx(REGRESSION.predict(FEATURES[:3]), rel=1e-12)
+    assert (response.model, response.version, response.method, response.n_rows) == ("m", "1", "predict", 3)
+    assert threads == [threading.current_thread().name]
+    assert ledger.calls == [("predict", 3, 1)]
+
+
+def test_another_engine_runs_on_the_models_thread() -> None:
+    threads: list[str] = []
+    ledger = Ledger()
+    model = accelerated(noting(Line(is_whole=False), threads), observer=ledger)
+    assert ask(model, FEATURES[:3].tolist()).n_rows == 3
+    assert threads == ["demijohn m/1"]
+    assert ledger.calls == [("predict", 3, 1)]
+
+
+def test_rows_choose_between_the_engine_and_the_framework() -> None:
+    engine = Line()
+    model = accelerated(engine, (2, "native"), (22, "numpy"), (None, "native"))
+    for n_rows, n_calls in [(2, 0), (3, 1), (22, 2), (23, 2)]:
+        ask(model, FEATURES[:n_rows].tolist())
+        assert engine.n_calls == n_calls
+
+
+def test_what_an_engine_steps_aside_for_is_the_frameworks_to_answer() -> None:
+    engine = Line()
+    model = accelerated(engine, model=LinearRegression().fit(FEATURES.astype("float32"), PROGRESS))
+    rows = FEATURES[:1].copy()
+    rows[0, 0] = np.inf
+    with pytest.raises(ModelRefused, match="infinity"):
+        model.answer("predict", {"inputs": rows}, {}, time.monotonic() + 30)
+    assert engines_of(model) == ["numpy"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_an_engine_that_fails_costs_no_answer_and_is_not_used_again(
+    is_whole: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(rows: Any) -> None:
+        raise MemoryError
+
+    engine = Line(is_whole=is_whole, fault=fail)
+    model = accelerated(engine)
+    for _ in range(2):
+        response = ask(model, FEATURES[:3].tolist())
+        assert (response.outputs["predict"] == REGRESSION.predict(FEATURES[:3])).all()
+    assert engine.n_calls == 1
+    assert engines_of(model) == ["native"]
+    assert whys(model) == {"numpy": "failed with MemoryError"}
+    assert len(caplog.records) == 1
+
+
+def test_a_request_with_parameters_is_the_frameworks_to_answer() -> None:
+    engine = Line()
+    model = accelerated(engine)
+    with pytest.raises(ModelRefused, match="unexpected keyword"):
+        model.answer("predict", {"inputs": FEATURES[:1]}, {"colour": "red"}, time.monotonic() + 30)
+    assert engine.n_calls == 0
+
+
+def test_no_rows_are_the_frameworks_to_answer() -> None:
+    engine = Line()
+    with pytest.raises(ModelRefused, match="0 sample"):
+        accelerated(engine, (2, "native"), (None, "numpy")).answer(
+            "predict", {"inputs": FEATURES[:0]}, {}, time.monotonic() + 30
+        )
+    assert engine.n_calls == 0
+
+
+def test_nothing_runs_after_the_deadline() -> None:
+    engine = Line()
+    with pytest.raises(QueueFull, match="deadline passed"):
+        accelerated(engine).answer("predict", {"inputs": FEATURES[:1]}, {}, time.monotonic())
+    assert engine.n_calls == 0
+
+
+def test_who_needs_no_queue_is_not_refused_for_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise QueueFull("full")
+
+    for engine, is_refused in [(Line(), False), (Line(is_whole=False), True)]:
+        model = accelerated(engine)
+        monkeypatch.setattr(model.batcher, "check_room", full)
+        if is_refused:
+            with pytest.raises(QueueFull):
+                model.check_room("predict")
+        else:
+            model.check_room("predict")
+
+
+def test_probes_are_not_counted() -> None:
+    ledger = Ledger()
+    model = Predictor("m", "1", wrap(REGRESSION), Settings(), Lifecycle(), ledger)
+    model.settle()
+    assert ledger.calls == []
+    ask(model, FEATURES[:1].tolist())
+    assert len(ledger.calls) == 1
+
+
+def test_a_model_is_settled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = offer(monkeypatch, Line())
+    model = predictor()
+    for _ in range(2):
+        model.settle()
+    model.prove()
+    model.settle_if_known()
+    assert len(offered.built) == 1
+
+
+def test_what_goes_wrong_in_settling_leaves_the_framework(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(runtime: Any, *, is_fast: bool) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr("demijohn.acceleration.candidates", fail)
+    model = predictor(max_batch_size=8)
+    model.settle()
+    assert model.plan()["state"] == "settled"
+    assert engines_of(model) == ["native"]
+    assert model.not_joined == {}
+    assert "no plan could be made" in caplog.text
+
+
+def test_a_plan_is_used_only_if_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Line())
+    first, second = predictor(), predictor()
+    first.settle_if_known()
+    assert (engines_of(first), first.plan()["state"], first.batcher._joining) == (
+        ["native"],
+        "proving",
+        set(),
+    )
+    first.settle()
+    second.settle_if_known()
+    assert (engines_of(second), second.batcher._joining) == (["numpy"], {"predict"})
+
+
+def test_a_child_of_a_fork_proves_what_its_parent_had_begun_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Line())
+    model = predictor()
+    with model._first_to_prove() as is_first:
+        assert is_first
+        model.settle()
+        assert model.plan()["state"] == "proving"
+        monkeypatch.setattr("os.getpid", lambda: -1)
+        model.settle()
+        assert model.plan()["state"] == "settled"
+
+
+def provers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "demijohn-prover"]
+
+
+def test_a_model_that_is_removed_while_another_is_proved_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(rows: Any) -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    offered = offer(monkeypatch, Line(fault=hold))
+    first, second = predictor(), predictor()
+    settle_in_background([first, second])
+    assert entered.wait(10)
+    gone = weakref.ref(second)
+    del second
+    gc.collect()
+    assert gone() is None
+    go_on.set()
+    for thread in provers():
+        thread.join(30)
+    assert engines_of(first) == ["numpy"]
+    assert len(offered.built) == 1
+
+
+def test_a_model_that_is_removed_while_it_is_proved_answers_whom_it_has() -> None:
+    model = predictor()
+    settle_in_background([model])
+    assert ask(model, FEATURES[:1].tolist()).n_rows == 1
+    model.batcher.close()
+    for thread in provers():
+        thread.join(30)
+    assert model.plan()["state"] == "settled"

@@ -1,4 +1,5 @@
 import datetime
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from demijohn.errors import SignatureMismatch
-from demijohn.messages import Columns, Records, Rows
+from demijohn.messages import Columns, Matrix, Records, Rows
 from demijohn.signature import Signature, TensorSpec, as_json_value, infer, output_specs
 
 MATRIX = Signature("matrix", (TensorSpec("inputs", shape=(-1, 2)),))
@@ -306,3 +307,35 @@ def test_a_data_frame_keeps_its_dtypes():
 def test_cells_are_written_as_json_can(value, written):
     assert as_json_value(value) == written
     assert type(as_json_value(value)) is type(written)
+
+
+def numbers(rows: list[list[float]]) -> Matrix:
+    """Return rows as a protocol reads them that are nothing but numbers."""
+    return Matrix(np.array(rows, dtype=np.float64), lambda: Rows(rows))
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False), min_size=2, max_size=2), min_size=1, max_size=5))
+@pytest.mark.parametrize("layout", ["matrix", "table"])
+def test_rows_read_into_one_array_become_the_tensors_that_rows_become(
+    layout: Literal["matrix", "table"], rows: list[list[float]]
+) -> None:
+    specs = (TensorSpec("a", shape=(-1, 2)),) if layout == "matrix" else (TensorSpec("a"), TensorSpec("b"))
+    signature = Signature(layout, specs)
+    ours, theirs = signature.validate(numbers(rows)), signature.validate(Rows(rows))
+    assert list(ours) == list(theirs)
+    for name in ours:
+        assert ours[name].tobytes() == theirs[name].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "object"])
+def test_rows_read_into_one_array_are_read_again_where_an_array_says_too_little(dtype: str) -> None:
+    signature = Signature("matrix", (TensorSpec("a", dtype, (-1, 2)),))
+    tensors = signature.validate(numbers([[1, 2]]))
+    assert tensors["a"].tolist() == [[1, 2]]
+    assert tensors["a"].dtype == dtype
+
+
+def test_an_array_of_another_width_is_refused_row_by_row() -> None:
+    with pytest.raises(SignatureMismatch) as raised:
+        Signature("matrix", (TensorSpec("a", shape=(-1, 3)),)).validate(numbers([[1.0, 2.0], [3.0, 4.0]]))
+    assert [problem.row for problem in raised.value.errors] == [0, 1]

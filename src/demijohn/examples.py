@@ -14,7 +14,7 @@ from typing import Any
 
 from .config import Settings
 from .errors import LoadError, RequestError
-from .messages import Columns, InferenceRequest, Records, Rows
+from .messages import Columns, InferenceRequest, Matrix, Records, Rows
 from .protocols import csv_media, native
 
 MOST_ROWS = 1000  #: Rows of an example that are looked at.
@@ -63,7 +63,7 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
     Raises:
         LoadError: the rows have not as many cells as there are columns.
     """
-    inputs = request.inputs
+    inputs = request.inputs.again() if isinstance(request.inputs, Matrix) else request.inputs
     if isinstance(inputs, Records):
         return inputs.records[:limit]
     if isinstance(inputs, Columns):

@@ -2,13 +2,13 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Records`` and ``Columns`` are what a client wrote, read but not yet checked;
-   ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records`` and ``Columns`` are what a client wrote, read but not yet
+   checked; ``Tensors`` have passed the signature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +29,18 @@ class Rows:
 
 
 @dataclass(slots=True)
+class Matrix:
+    """Rows of numbers in the signature's column order, read into one array.
+
+    An array does not say whether a number was written 3 or 3.0, nor can it be refused cell by cell:
+    where that matters, ``again`` reads the same rows as a client wrote them.
+    """
+
+    numbers: Array  #: (n_rows, width) float64, C-contiguous; nobody else holds it.
+    again: Callable[[], Rows]
+
+
+@dataclass(slots=True)
 class Records:
     """One ``{column: value}`` per row."""
 
@@ -42,7 +54,8 @@ class Columns:
     columns: dict[str, Any]
 
 
-Inputs = Rows | Records | Columns
+WrittenInputs = Rows | Records | Columns
+Inputs = WrittenInputs | Matrix
 
 
 @dataclass(slots=True)

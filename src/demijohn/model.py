@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import Array, InferenceRequest, Rows, Tensors, plain
+from .messages import Array, InferenceRequest, Matrix, Rows, Tensors, plain
 from .predictor import Predictor
 from .protocols import native
 from .signature import Signature
@@ -124,10 +124,17 @@ def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()  # noqa: N806
     if isinstance(X, np.ndarray):
-        return InferenceRequest(Rows([_row(row) for row in _cells(plain(X))]))
+        if X.dtype == np.float64 and X.ndim == 2 and X.size and not np.isnan(X).any():
+            # A copy: the caller may write to theirs.
+            return InferenceRequest(Matrix(np.array(X, order="C"), lambda: _rows_of(X)))
+        return InferenceRequest(_rows_of(X))
     if isinstance(X, (list, tuple)):
         X = [_row(row) for row in X]  # noqa: N806
     return native.read_document(X)
+
+
+def _rows_of(array: Array) -> Rows:
+    return Rows([_row(row) for row in _cells(plain(array))])
 
 
 def _row(row: Any) -> Any:

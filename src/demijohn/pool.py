@@ -29,11 +29,11 @@ class Entry:
 
     versions: MappingProxyType[str, Predictor]
     aliases: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    latest: Predictor = field(init=False)  #: The highest version.
 
-    @property
-    def latest(self) -> Predictor:
-        """Return the highest version."""
-        return self.versions[max(self.versions, key=rank)]
+    def __post_init__(self) -> None:
+        """Find the highest version once: every request for no particular one asks for it."""
+        object.__setattr__(self, "latest", self.versions[max(self.versions, key=rank)])
 
 
 def rank(version: str) -> tuple[bool, int, str]:
@@ -133,9 +133,10 @@ class Pool:
         last of them it is gone.
         """
         with self._lock:
-            entry = self._entries.get(predictor.name, Entry(MappingProxyType({})))
-            versions = MappingProxyType({**entry.versions, predictor.version: predictor})
-            self._set({**self._entries, predictor.name: replace(entry, versions=versions)})
+            entry = self._entries.get(predictor.name)
+            others, aliases = (entry.versions, entry.aliases) if entry else ({}, {})
+            versions = MappingProxyType({**others, predictor.version: predictor})
+            self._set({**self._entries, predictor.name: Entry(versions, MappingProxyType({**aliases}))})
 
     def remove(self, name: str, version: str) -> None:
         """Stop serving a version; with the last one the model is gone."""

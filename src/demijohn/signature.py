@@ -21,7 +21,7 @@ import numpy as np
 
 from .casting import Caster, Problems, describe
 from .errors import Problem, SignatureMismatch
-from .messages import Array, Columns, Inputs, Records, Rows, Tensors
+from .messages import Array, Columns, Inputs, Matrix, Records, Rows, Tensors, WrittenInputs
 
 Layout = Literal["matrix", "table", "vector"]
 
@@ -69,6 +69,16 @@ class Signature:
     _casters: dict[tuple[int, bool], Caster] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    #: Columns of a row of plain float64 numbers; -1: any, None: other than such rows are taken.
+    _width: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find out whether rows that were read as numbers are taken as they are."""
+        if all(spec.dtype == "float64" and not spec.is_closed for spec in self.inputs):
+            width = len(self.inputs) if self.layout == "table" else None
+            if self.layout == "matrix" and len(self.inputs[0].shape) == 2:
+                width = self.inputs[0].shape[1]
+            object.__setattr__(self, "_width", width)
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -105,6 +115,11 @@ class Signature:
         Raises:
             SignatureMismatch: with row and column of up to 20 problems.
         """
+        if isinstance(inputs, Matrix):
+            numbers = inputs.numbers
+            if self._width is not None and self._width in (numbers.shape[1], -1):
+                return self._name_columns(numbers)
+            inputs = inputs.again()
         problems = Problems()
         if self.layout == "table":
             tensors = self._validate_table(inputs, problems)
@@ -113,7 +128,13 @@ class Signature:
         problems.raise_if_any()
         return tensors
 
-    def _validate_single(self, inputs: Inputs, problems: Problems) -> Tensors:
+    def _name_columns(self, numbers: Array) -> Tensors:
+        if self.layout == "matrix":
+            return {self.inputs[0].name: numbers}
+        # Each column in one piece, as a table made of columns has it.
+        return dict(zip([spec.name for spec in self.inputs], np.ascontiguousarray(numbers.T), strict=True))
+
+    def _validate_single(self, inputs: WrittenInputs, problems: Problems) -> Tensors:
         spec = self.inputs[0]
         rows, is_text = _rows_of(inputs, spec)
         caster = self._caster(0, is_text=is_text)
@@ -122,7 +143,7 @@ class Signature:
             return {spec.name: caster.column(values, None, problems)}
         return {spec.name: caster.matrix(rows, problems)}
 
-    def _validate_table(self, inputs: Inputs, problems: Problems) -> Tensors:
+    def _validate_table(self, inputs: WrittenInputs, problems: Problems) -> Tensors:
         columns, is_text = self._table_columns(inputs, problems)
         if problems:
             return {}
@@ -159,7 +180,9 @@ class Signature:
             self._casters[key] = Caster(self.inputs[index], is_text=is_text)
         return self._casters[key]
 
-    def _table_columns(self, inputs: Inputs, problems: Problems) -> tuple[Mapping[str, Sequence[Any]], bool]:
+    def _table_columns(
+        self, inputs: WrittenInputs, problems: Problems
+    ) -> tuple[Mapping[str, Sequence[Any]], bool]:
         names = [spec.name for spec in self.inputs]
         if isinstance(inputs, Columns):
             self._check_names(inputs.columns, None, problems)
@@ -203,7 +226,7 @@ class Signature:
                 problems.add(row, name, "no such column", "an unknown column")
 
 
-def _rows_of(inputs: Inputs, spec: TensorSpec) -> tuple[list[Any], bool]:
+def _rows_of(inputs: WrittenInputs, spec: TensorSpec) -> tuple[list[Any], bool]:
     """Return the rows for a model without column names, which takes columns by position only."""
     if isinstance(inputs, Rows):
         _check_any_rows(inputs.rows)

@@ -31,7 +31,7 @@ CSV = "text/csv"
 
 
 @pytest.fixture(params=["root", "prefix"])
-def place(request: pytest.FixtureRequest) -> tuple[Server, str]:
+def place(request: pytest.FixtureRequest, fast_lane: str) -> tuple[Server, str]:
     """A server, and the prefix of our routes there."""
     if request.param == "root":
         return request.getfixturevalue("files"), ""

@@ -25,9 +25,13 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def locked() -> Iterator[Server]:
+def locked(fast_lane: str) -> Iterator[Server]:
     """An app with keys, under /ml."""
-    environ = {"DEMIJOHN_API_KEY": ",".join(KEYS), "DEMIJOHN_ALLOWED_ORIGINS": FRIEND}
+    environ = {
+        "DEMIJOHN_API_KEY": ",".join(KEYS),
+        "DEMIJOHN_ALLOWED_ORIGINS": FRIEND,
+        "DEMIJOHN_FAST_LANE": fast_lane,
+    }
     with serving(["tests.http.apps:app"], "--workers", "1", "--access-log", cwd=ROOT, **environ) as server:
         yield server
 

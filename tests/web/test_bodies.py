@@ -28,7 +28,11 @@ ENCODERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.comp
 
 def read(body: bytes, encoding: str = "", limit: int = LIMIT, **environ: Any) -> bytes:
     environ = {"CONTENT_LENGTH": str(len(body)), "HTTP_CONTENT_ENCODING": encoding, **environ}
-    return read_body(environ, io.BytesIO(body), limit)
+    return read_from(environ, io.BytesIO(body), limit)
+
+
+def read_from(environ: dict[str, Any], stream: BinaryIO, limit: int = LIMIT) -> bytes:
+    return read_body(environ, stream, check_length(environ, limit), limit)
 
 
 class Dribble(io.RawIOBase):
@@ -71,31 +75,31 @@ def test_deflate_without_the_zlib_wrapper_is_read_too() -> None:
 
 
 def test_no_encoding_and_no_length_is_no_body() -> None:
-    assert read_body({}, io.BytesIO(BODY), LIMIT) == b""
-    assert read_body({"CONTENT_LENGTH": ""}, io.BytesIO(BODY), LIMIT) == b""
-    assert read_body({"CONTENT_LENGTH": "0"}, io.BytesIO(BODY), LIMIT) == b""
+    assert read_from({}, io.BytesIO(BODY), LIMIT) == b""
+    assert read_from({"CONTENT_LENGTH": ""}, io.BytesIO(BODY), LIMIT) == b""
+    assert read_from({"CONTENT_LENGTH": "0"}, io.BytesIO(BODY), LIMIT) == b""
 
 
 def test_a_body_without_length_is_read_to_its_end_where_the_server_ends_it() -> None:
-    assert read_body({"wsgi.input_terminated": True}, io.BytesIO(BODY), LIMIT) == BODY
+    assert read_from({"wsgi.input_terminated": True}, io.BytesIO(BODY), LIMIT) == BODY
 
 
 def test_what_follows_the_body_is_not_read() -> None:
     stream = io.BytesIO(BODY + b"next request")
-    assert read_body({"CONTENT_LENGTH": str(len(BODY))}, stream, LIMIT) == BODY
+    assert read_from({"CONTENT_LENGTH": str(len(BODY))}, stream, LIMIT) == BODY
     assert stream.tell() == len(BODY)
 
 
 def test_a_body_may_come_in_pieces() -> None:
     stream: Any = Dribble(BODY, 5)
-    assert read_body({"CONTENT_LENGTH": str(len(BODY))}, stream, LIMIT) == BODY
+    assert read_from({"CONTENT_LENGTH": str(len(BODY))}, stream, LIMIT) == BODY
 
 
 def test_of_a_body_that_says_it_is_too_long_nothing_is_read() -> None:
     stream = Dribble(b"x" * 2_000, 100)
     source: BinaryIO = stream  # type: ignore[assignment]
     with pytest.raises(BodyTooLarge, match=f"{LIMIT} bytes"):
-        read_body({"CONTENT_LENGTH": str(LIMIT + 1)}, source, LIMIT)
+        read_from({"CONTENT_LENGTH": str(LIMIT + 1)}, source, LIMIT)
     assert stream.given == 0
 
 
@@ -103,7 +107,7 @@ def test_of_a_body_that_does_not_say_little_more_than_the_limit_is_read() -> Non
     stream = Dribble(b"x" * 100 * PIECE_BYTES, PIECE_BYTES)
     source: BinaryIO = stream  # type: ignore[assignment]
     with pytest.raises(BodyTooLarge):
-        read_body({"wsgi.input_terminated": True}, source, LIMIT)
+        read_from({"wsgi.input_terminated": True}, source, LIMIT)
     assert stream.given <= LIMIT + PIECE_BYTES
 
 

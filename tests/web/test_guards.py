@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -346,6 +348,22 @@ def test_another_request_id_is_replaced(client: FlaskClient, given_id: str) -> N
     made = client.get("/ml/livez", environ_overrides={"HTTP_X_REQUEST_ID": given_id}).headers["X-Request-Id"]
     assert len(made) == 32
     assert made.isalnum()
+
+
+def test_ids_are_made_anew_in_each_process() -> None:
+    script = """
+import os
+from demijohn.web.guards import choose_request_id
+choose_request_id({})
+for _ in range(2):
+    if os.fork() == 0:
+        print(choose_request_id({}), flush=True)
+        os._exit(0)
+    os.wait()
+print(choose_request_id({}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert len(set(done.stdout.split())) == 3
 
 
 # Proxies ----------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from tests.accelerated import Line, offer, regression
+from tests.servers import until
 from tests.web.rig import CLASSIFIER, REGRESSION, check_problem, make_client
 
 from demijohn import Demijohn
@@ -63,6 +65,28 @@ def test_a_description_tells_versions_aliases_classes_and_parameters() -> None:
     assert document["parameters"]["predict"] == []
     assert document["framework"] == "scikit-learn"
     assert document["signature"]["inputs"][0]["shape"] == [-1, 4]
+
+
+def test_who_asks_for_a_model_has_its_plan_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Line(), Line("wrong", factor=2))
+    app = Flask("host")
+    app.config["DEMIJOHN_ACCELERATION"] = "fast"  # no other test's plan
+    Demijohn(app).add("m", regression())
+    client = app.test_client()
+
+    def settled() -> answers.Plan | None:
+        described = msgspec.convert(
+            client.get("/ml/models/m").get_json(), answers.ModelDescription, strict=True
+        )
+        return described.plan if described.plan.state == "settled" else None
+
+    plan = until(settled)
+    (one,) = plan.methods["predict"]
+    assert (one.up_to_rows, one.engine, one.us > 0) == (None, "numpy", True)
+    assert [(refused.engine, refused.method) for refused in plan.refused] == [("wrong", "predict")]
+    assert plan.kept_alone == {}
+    document = client.get("/ml/models/m").get_json()["plan"]
+    assert msgspec.to_builtins(plan) == document
 
 
 def test_a_regression_has_no_classes() -> None:

@@ -23,6 +23,7 @@ from demijohn.errors import BodyTooLarge, DecodeError
 from demijohn.messages import Array, plain
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_FLOAT64 = np.dtype(np.float64)
 _AS_TEXT = (complex, datetime.timedelta, decimal.Decimal)
 # Possessive, and the last quote may be missing: a broken body costs no more than a good one.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -114,6 +115,8 @@ def writable(array: Array) -> Any:
 
     A float32 is widened: its shortest decimal is another double, and clients read doubles.
     """
+    if array.dtype == _FLOAT64 and array.flags.c_contiguous:
+        return array
     if array.dtype.kind == "f":
         return np.ascontiguousarray(array, dtype=np.float64)
     if array.dtype.kind in "iub" and array.dtype.isnative:

@@ -10,10 +10,11 @@ Rules of this room:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import (
     DemijohnError,
@@ -23,7 +24,16 @@ from demijohn.errors import (
     SignatureMismatch,
     UnsupportedMediaType,
 )
-from demijohn.messages import Columns, Encoded, InferenceRequest, InferenceResponse, Inputs, Records, Rows
+from demijohn.messages import (
+    Columns,
+    Encoded,
+    InferenceRequest,
+    InferenceResponse,
+    Inputs,
+    Matrix,
+    Records,
+    Rows,
+)
 
 from . import csv_media, json_media
 
@@ -49,12 +59,21 @@ def check_content_type(content_type: str) -> None:
 
 def decode(body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
     """Read a request; see ``InferenceProtocol.decode``."""
-    check_content_type(content_type)
-    media_type, options = _split(content_type)
-    if media_type == CSV:
-        has_header = options.get("header", "present").lower() != "absent"
-        return InferenceRequest(csv_media.decode(body, has_header=has_header))
+    if content_type and content_type != JSON:
+        check_content_type(content_type)
+        media_type, options = _split(content_type)
+        if media_type == CSV:
+            has_header = options.get("header", "present").lower() != "absent"
+            return InferenceRequest(csv_media.decode(body, has_header=has_header))
+    numbers = kernels.read_matrix(body, settings.max_elements) if kernels.IS_BUILT else None
+    if numbers is not None:
+        return InferenceRequest(Matrix(numbers, lambda: _read_rows(body, settings)))
     return read_document(json_media.parse(body, settings))
+
+
+def _read_rows(body: bytes, settings: Settings) -> Rows:
+    """Read a matrix of numbers again, as rows."""
+    return cast(Rows, read_document(json_media.parse(body, settings)).inputs)
 
 
 def _split(content_type: str) -> tuple[str, dict[str, str]]:

@@ -6,6 +6,7 @@ Rules of this room:
 2. Under a prefix a catch-all answers 404 and 405 in our form. With an empty prefix the host app's
    own answers stand, and our routes are added when the app first serves, so that its own win; of two
    that match alike, that is: as among any of Flask's, "/models" goes before "/<page>".
+3. The fast lane stands in front of what ``app.wsgi_app`` was; whatever wraps the app later sees all.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Blueprint, Flask, Response, g, request
 from flask.blueprints import BlueprintSetupState
 from flask.sansio.scaffold import Scaffold
-from werkzeug.exceptions import HTTPException
 
 from demijohn.config import Settings
-from demijohn.errors import DemijohnError, RouteNotFound
+from demijohn.errors import RouteNotFound
 
 from . import console, guards, health, inference, models, openapi
-from .errors import answer_error, answer_http_exception, answer_unexpected
+from .errors import answer_exception
+from .fast_lane import FastLane
+from .services import EXTENSION
 
 View = Callable[..., Response]
 
@@ -33,19 +35,21 @@ def attach(app: Flask, settings: Settings, *, owns_app: bool = False) -> None:
     """Give an app our routes.
 
     Args:
-        app: The host, or our own under ``serve``.
+        app: The host, or our own under ``serve``; its services are in ``app.extensions``.
         settings: For the prefix.
         owns_app: The app is ours alone: all that reaches it is checked and answered in our form.
     """
     blueprint = make_blueprint(settings)
+    where: Scaffold = app if owns_app else blueprint
+    _check_and_answer(where)
     if owns_app:
         app.url_map.merge_slashes = False  # a redirect would be sent before any check
-        _check_and_answer(app)
-        app.register_blueprint(blueprint)
-        return
-    _check_and_answer(blueprint)
-    if settings.url_prefix:
+    elif settings.url_prefix:
         blueprint.record(_add_catch_all)
+    if settings.fast_lane:
+        lane = FastLane(app, app.extensions[EXTENSION], app.wsgi_app, owns_app=owns_app)
+        app.wsgi_app = lane  # type: ignore[method-assign]
+    if owns_app or settings.url_prefix:
         app.register_blueprint(blueprint)
     else:
         app.wsgi_app = _Late(app, blueprint, app.wsgi_app)  # type: ignore[method-assign]
@@ -74,9 +78,7 @@ class _Late:
 def _check_and_answer(where: Scaffold) -> None:
     where.before_request(guards.guard)
     where.after_request(guards.finish)
-    where.register_error_handler(DemijohnError, answer_error)
-    where.register_error_handler(HTTPException, answer_http_exception)
-    where.register_error_handler(Exception, answer_unexpected)
+    where.register_error_handler(Exception, answer_exception)
 
 
 def _add_catch_all(state: BlueprintSetupState) -> None:
@@ -89,7 +91,7 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
 
 def make_blueprint(settings: Settings) -> Blueprint:
     """Build the blueprint from the tables of routes."""
-    blueprint = Blueprint("demijohn", __name__, url_prefix=settings.url_prefix or None)
+    blueprint = Blueprint(guards.BLUEPRINT, __name__, url_prefix=settings.url_prefix or None)
     pages = _pages(settings.url_prefix)
     for path, endpoint, view in _PLAIN + pages:
         blueprint.add_url_rule(path, endpoint, view, methods=["GET"])

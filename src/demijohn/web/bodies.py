@@ -20,12 +20,31 @@ _MOST_DIGITS = 18
 _MOST_MEMBERS = 10_000  # of one gzip body: each costs an engine, and may hold nothing
 
 
-def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int) -> bytes:
+def check_length(environ: Mapping[str, Any], max_body_bytes: int) -> int | None:
+    """Refuse a body by its Content-Length alone.
+
+    Returns:
+        Its length, compressed; None where the header is absent or no number.
+
+    Raises:
+        BodyTooLarge: it is over the limit.
+    """
+    declared = environ.get("CONTENT_LENGTH")
+    if not declared or not (declared.isascii() and declared.isdigit()):
+        return None
+    # Python refuses to read a number of thousands of digits.
+    if len(declared) > _MOST_DIGITS or (length := int(declared)) > max_body_bytes:
+        raise _too_large(max_body_bytes)
+    return length
+
+
+def read_body(environ: Mapping[str, Any], stream: BinaryIO, length: int | None, max_body_bytes: int) -> bytes:
     """Read and decompress a request's body.
 
     Args:
         environ: WSGI's, for CONTENT_LENGTH, HTTP_CONTENT_ENCODING and ``wsgi.input_terminated``.
         stream: Where the body is read from.
+        length: What ``check_length`` says.
         max_body_bytes: Of the decompressed body.
 
     Raises:
@@ -33,11 +52,14 @@ def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int)
         DecodeError: it ended early, or is not compressed as it says.
         UnsupportedMediaType: the Content-Encoding is not gzip, deflate or identity.
     """
-    check_length(environ, max_body_bytes)
-    encodings = _encodings(environ.get("HTTP_CONTENT_ENCODING", ""))
-    declared = environ.get("CONTENT_LENGTH") or ""
-    if declared:
-        body = _read_declared(declared, stream)
+    header = environ.get("HTTP_CONTENT_ENCODING")
+    encodings = _encodings(header) if header else ()
+    if length is not None:
+        body = stream.read(length) if length else b""
+        if len(body) != length:
+            body = _read_rest(stream, body, length)
+    elif environ.get("CONTENT_LENGTH"):
+        raise DecodeError("The Content-Length is not a number")
     elif environ.get("wsgi.input_terminated"):
         body = _read_to_end(stream, max_body_bytes)
     else:
@@ -45,19 +67,6 @@ def read_body(environ: Mapping[str, Any], stream: BinaryIO, max_body_bytes: int)
     for encoding in encodings:
         body = _inflate(body, encoding, max_body_bytes)
     return body
-
-
-def check_length(environ: Mapping[str, Any], max_body_bytes: int) -> None:
-    """Refuse a body by its Content-Length alone.
-
-    Raises:
-        BodyTooLarge: it is over the limit.
-    """
-    declared = environ.get("CONTENT_LENGTH") or ""
-    is_number = declared.isascii() and declared.isdigit()
-    # Python refuses to read a number of thousands of digits.
-    if is_number and (len(declared) > _MOST_DIGITS or int(declared) > max_body_bytes):
-        raise _too_large(max_body_bytes)
 
 
 def _encodings(header: str) -> list[str]:
@@ -69,19 +78,15 @@ def _encodings(header: str) -> list[str]:
     return names
 
 
-def _read_declared(declared: str, stream: BinaryIO) -> bytes:
-    if not (declared.isascii() and declared.isdigit()):
-        raise DecodeError("The Content-Length is not a number")
-    length = int(declared)
-    body = stream.read(length) if length else b""
-    if len(body) < length:
-        rest = [body]
-        while len(piece := stream.read(length - sum(map(len, rest)))) > 0:
-            rest.append(piece)
-        body = b"".join(rest)
-    if len(body) != length:
+def _read_rest(stream: BinaryIO, body: bytes, length: int) -> bytes:
+    """Read on after a read that gave less than was asked for, as WSGI allows it to."""
+    pieces, missing = [body], length - len(body)
+    while missing > 0 and (piece := stream.read(missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    if missing:
         raise DecodeError("The body ended before its Content-Length")
-    return bytes(body)
+    return b"".join(pieces)
 
 
 def _read_to_end(stream: BinaryIO, limit: int) -> bytes:

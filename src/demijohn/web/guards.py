@@ -6,24 +6,32 @@ Rules of this room:
 3. Everything needs the key but what ``OPEN_ENDPOINTS`` lists.
 4. What a proxy says in X-Forwarded-* counts only for as many proxies as the operator trusts, and for
    us only: the host app sees its request as it came.
+5. A check is a function of plain values, so that the fast lane makes the same ones; only ``guard``,
+   ``finish`` and what they alone call know Flask.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
+from collections.abc import Mapping
+from functools import cache
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any, NoReturn
 
 from flask import Response, current_app, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from demijohn import __version__
 from demijohn.errors import HostRefused, KeyMissing, MethodNotAllowed, OriginRefused, RouteNotFound
 
 from .services import Services, services
 
+BLUEPRINT = "demijohn"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN_ENDPOINTS = frozenset({"demijohn.livez", "demijohn.readyz", "demijohn.console", "demijohn.docs",
                             "demijohn.asset"})  # fmt: skip
@@ -31,9 +39,17 @@ NO_ROUTE = "demijohn.no_route"
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
+_REQUEST_ID_BITS = 128
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ALLOWED_HEADERS = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
 _ALLOWED_METHODS = "GET, HEAD, POST, OPTIONS"
+_VERSION = ("X-Demijohn-Version", __version__)
+_NOT_STORED = ("Cache-Control", "no-store")
+_NOT_GUESSED = ("X-Content-Type-Options", "nosniff")
+
+# Ids are no secrets, and asking the system for each would cost more than all checks together.
+_chance = random.Random(os.urandom(32))  # noqa: S311
+os.register_at_fork(after_in_child=lambda: _chance.seed(os.urandom(32)))  # else siblings share their ids
 
 
 def guard() -> Response | None:
@@ -45,28 +61,35 @@ def guard() -> Response | None:
     Raises:
         RequestError: a check failed.
     """
-    g.demijohn_entered = request.environ.get("demijohn.entered", time.monotonic())
-    shared = services()
-    g.demijohn_environ = as_client_sent(request.environ, shared.settings.trusted_proxies)
-    _check_host(shared)
+    environ, shared = request.environ, services()
+    g.demijohn_entered = environ.get("demijohn.entered", time.monotonic())
+    g.demijohn_environ = seen = as_client_sent(environ, shared.settings.trusted_proxies)
+    check_host(shared, seen, environ.get("SERVER_NAME", ""))
     if request.endpoint in (None, NO_ROUTE):
         refuse_route()
     if _is_preflight():
-        _check_origin(shared)
+        check_origin(shared, seen)
         return _preflight()
-    if shared.needs_key and request.endpoint not in OPEN_ENDPOINTS:
-        _check_key(shared)
-    _check_origin(shared)
+    if request.endpoint not in OPEN_ENDPOINTS:
+        check_key(shared, environ)
+    check_origin(shared, seen)
     return _options() if request.method == "OPTIONS" else None
 
 
 def request_id() -> str:
-    """Return the client's own id of this request, if it is clean, else one made for it."""
+    """Return the id of the request that Flask handles."""
     if "demijohn_request_id" not in g:
-        given = request.headers.get("X-Request-Id", "")
-        g.demijohn_request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+        g.demijohn_request_id = choose_request_id(request.environ)
     known: str = g.demijohn_request_id
     return known
+
+
+def choose_request_id(environ: Mapping[str, Any]) -> str:
+    """Return the client's own id of this request, if it is clean, else one made for it."""
+    given: str | None = environ.get("HTTP_X_REQUEST_ID")
+    if given is not None and _REQUEST_ID.match(given):
+        return given
+    return f"{_chance.getrandbits(_REQUEST_ID_BITS):032x}"
 
 
 def as_client_sent(environ: dict[str, Any], n_proxies: int) -> dict[str, Any]:
@@ -74,25 +97,38 @@ def as_client_sent(environ: dict[str, Any], n_proxies: int) -> dict[str, Any]:
     if not n_proxies:
         return environ
     seen = dict(environ)
-    n = n_proxies
-    ProxyFix(lambda *_: [], x_for=n, x_proto=n, x_host=n, x_port=n, x_prefix=n)(seen, _no_response)
+    _proxy_fix(n_proxies)(seen, _no_response)
     return seen
+
+
+@cache
+def _proxy_fix(n: int) -> ProxyFix:
+    return ProxyFix(lambda *_: [], x_for=n, x_proto=n, x_host=n, x_port=n, x_prefix=n)
 
 
 def _no_response(*_: Any) -> Any:
     """Stand where ``start_response`` does; never called."""
 
 
-def _check_host(shared: Services) -> None:
-    host = g.demijohn_environ.get("HTTP_HOST", "").lower()
+def check_host(shared: Services, seen: Mapping[str, Any], server_name: str) -> None:
+    """Refuse a Host that is not ours.
+
+    Args:
+        shared: Knows the hosts that are allowed, and where ``serve`` listens.
+        seen: The request's ``environ`` as ``as_client_sent`` returns it.
+        server_name: WSGI's, from the request as it came.
+
+    Raises:
+        HostRefused: it is missing, malformed or another's.
+    """
+    host = seen.get("HTTP_HOST", "").lower()
     match = _HOST.match(host)
     if match is None:
         raise HostRefused("The Host header is missing, doubled or malformed")
     allowed = [known.lower() for known in shared.settings.allowed_hosts]
     if is_loopback(match["name"]) or not {host, match["name"], match["name"].strip("[]")}.isdisjoint(allowed):
         return
-    bound = shared.bound_host or request.environ.get("SERVER_NAME", "")
-    if allowed or is_loopback(bound):
+    if allowed or is_loopback(shared.bound_host or server_name):
         raise HostRefused("This server does not answer for that Host; name it in DEMIJOHN_ALLOWED_HOSTS")
 
 
@@ -130,9 +166,16 @@ def _takes(method: str) -> bool:
     return bool(endpoint != NO_ROUTE)
 
 
-def _check_key(shared: Services) -> None:
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    given = credentials.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+def check_key(shared: Services, environ: Mapping[str, Any]) -> None:
+    """Refuse a request without a key, where one is needed.
+
+    Raises:
+        KeyMissing: there is none, or it is not known.
+    """
+    if not shared.needs_key:
+        return
+    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    given = credentials.strip() if scheme.lower() == "bearer" else environ.get("HTTP_X_API_KEY", "")
     if not given or not shared.accepts(given):
         raise KeyMissing(
             "Send a valid key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'",
@@ -140,11 +183,19 @@ def _check_key(shared: Services) -> None:
         )
 
 
-def _check_origin(shared: Services) -> None:
-    origin = request.headers.get("Origin")
+def check_origin(shared: Services, seen: Mapping[str, Any]) -> None:
+    """Refuse a page of another origin.
+
+    Args:
+        shared: Knows the origins that are allowed.
+        seen: As ``check_host`` has let it pass.
+
+    Raises:
+        OriginRefused: the Origin is neither our own nor allowed.
+    """
+    origin = seen.get("HTTP_ORIGIN")
     if origin is None or origin in shared.settings.allowed_origins:
         return
-    seen = g.demijohn_environ
     scheme, _, host = origin.lower().partition("://")
     own = _with_port(seen["HTTP_HOST"].lower(), seen["wsgi.url_scheme"])
     if scheme in _DEFAULT_PORTS and _HOST.match(host) and _with_port(host, scheme) == own:
@@ -179,19 +230,37 @@ def _preflight() -> Response:
 
 def finish(response: Response) -> Response:
     """Add the headers that every answer of ours bears; the blueprint's ``after_request``."""
-    from demijohn import __version__
-
-    response.headers["X-Demijohn-Version"] = __version__
-    response.headers["X-Request-Id"] = request_id()
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    shared = services()
-    if shared.settings.allowed_origins:
-        response.headers.add("Vary", "Origin")
-        origin = request.headers.get("Origin")
-        if origin in shared.settings.allowed_origins:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = "X-Request-Id, X-Demijohn-Version"
-    if shared.lifecycle.is_draining:
-        response.headers["Connection"] = "close"
+    for name, value in own_headers(services(), request.environ, request_id(), response.headers):
+        if name == "Vary":
+            response.headers.add(name, value)
+        else:
+            response.headers[name] = value
     return response
+
+
+def own_headers(
+    shared: Services, environ: Mapping[str, Any], request_id: str, given: Headers | Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return the headers that every answer of ours bears.
+
+    Args:
+        shared: For CORS, and for whether the server drains.
+        environ: Of the request.
+        request_id: Of the request.
+        given: Names of the answer's own headers, which stay as they are. ``Vary`` is added to them.
+    """
+    headers = [_VERSION, ("X-Request-Id", request_id)]
+    if "Cache-Control" not in given:
+        headers.append(_NOT_STORED)
+    if "X-Content-Type-Options" not in given:
+        headers.append(_NOT_GUESSED)
+    allowed = shared.settings.allowed_origins
+    if allowed:
+        headers.append(("Vary", "Origin"))
+        origin = environ.get("HTTP_ORIGIN")
+        if origin in allowed:
+            headers.append(("Access-Control-Allow-Origin", origin))
+            headers.append(("Access-Control-Expose-Headers", "X-Request-Id, X-Demijohn-Version"))
+    if shared.lifecycle.is_draining:
+        headers.append(("Connection", "close"))
+    return headers

@@ -34,7 +34,9 @@ def _summary(predictor: Predictor) -> dict[str, Any]:
 
 def show_model(name: str) -> Response:
     """``GET /models/{name}``."""
-    entry = services().pool.entry(name)
+    shared = services()
+    shared.start_once()  # who waits for a plan to settle must not have to predict first
+    entry = shared.pool.entry(name)
     latest = entry.latest
     return answer_json(
         {

@@ -13,7 +13,7 @@ from demijohn.config import Settings
 from demijohn.lifecycle import Lifecycle
 from demijohn.metrics import Metrics
 from demijohn.pool import Pool
-from demijohn.predictor import Predictor, prove_in_background
+from demijohn.predictor import Predictor, settle_in_background
 
 EXTENSION = "demijohn"
 
@@ -36,19 +36,23 @@ class Services:
         self._digests = tuple(_digest(key.encode()) for key in self.settings.api_key)
 
     def start(self) -> None:
-        """Prove the models in the background; returns at once."""
+        """Find the models' engines in the background; returns at once."""
         self._proved = (os.getpid(), self.pool.generation)
-        prove_in_background(self.pool.predictors())
+        settle_in_background(self.pool.predictors())
 
     def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
-        """Find who answers; see ``Pool.find``. The first to ask has the models proved.
+        """Find who answers; see ``Pool.find``."""
+        self.start_once()
+        return self.pool.find(name, version, alias)
+
+    def start_once(self) -> None:
+        """See to it that the models' engines are found: the first to ask has them found.
 
         Nobody else would, under a server that is not ours, and a thread begun before its fork would
         not be there after it.
         """
         if self._proved != (os.getpid(), self.pool.generation):
             self.start()
-        return self.pool.find(name, version, alias)
 
     @property
     def needs_key(self) -> bool:

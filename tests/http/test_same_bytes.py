@@ -1,0 +1,237 @@
+"""With the fast lane and without it, the bytes on the wire are the same, whatever is asked."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.http import folder, wire
+from tests.http.conftest import ROOT
+from tests.servers import Server, serving
+
+KEY = "4wK9-first-key"
+FRIEND = "https://trusted.example.com"
+LIMIT = 100_000
+_DATE = re.compile(rb"\r\ndate: [^\r]*", re.IGNORECASE)
+_MADE_ID = re.compile(rb"\b[0-9a-f]{32}\b")
+
+Pair = tuple[Server, Server]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """``demijohn serve folder``, with the lane and without it."""
+    path = tmp_path_factory.mktemp("models")
+    folder.save(path)
+    with ExitStack() as stack:
+        lane, flask = (
+            stack.enter_context(
+                serving(
+                    [path], "--workers", "1", *folder.OPTIONS,
+                    DEMIJOHN_FAST_LANE=on, DEMIJOHN_MAX_BODY_BYTES=str(LIMIT),
+                )
+            )
+            for on in ("1", "0")
+        )  # fmt: skip
+        yield lane, flask
+
+
+@pytest.fixture(scope="module")
+def hosted() -> Iterator[Pair]:
+    """``demijohn serve app``, with keys and CORS, with the lane and without it."""
+    environ = {"DEMIJOHN_API_KEY": KEY, "DEMIJOHN_ALLOWED_ORIGINS": FRIEND}
+    with ExitStack() as stack:
+        lane, flask = (
+            stack.enter_context(
+                serving(["tests.http.apps:app"], "--workers", "1", cwd=ROOT, DEMIJOHN_FAST_LANE=on, **environ)
+            )
+            for on in ("1", "0")
+        )
+        yield lane, flask
+
+
+def ask(server: Server, request: bytes) -> bytes:
+    """Send bytes; returns what came back, but for the time of day and ids that were made."""
+    with socket.create_connection(server.address, timeout=wire.TIMEOUT_S) as connection:
+        connection.sendall(request)
+        answer = bytearray()
+        while piece := connection.recv(65_536):
+            answer += piece
+    return _MADE_ID.sub(b"<made>", _DATE.sub(b"", bytes(answer)))
+
+
+def post(path: str, body: bytes | str, *headers: tuple[str, str], **options: str) -> bytes:
+    """Write a request whose answer ends its connection."""
+    body = body if isinstance(body, bytes) else body.encode()
+    given = {name.lower() for name, _ in headers}
+    usual = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("X-Request-Id", "same"),
+    ]
+    lines = [pair for pair in usual if pair[0].lower() not in given]
+    lines += [(name, value) for name, value in headers if value != "-"]
+    return wire.get(path, [*lines, ("Connection", "close")], method="POST", **options) + body
+
+
+def bare(method: str, path: str, *headers: tuple[str, str], **options: str) -> bytes:
+    lines = [("X-Request-Id", "same"), *headers, ("Connection", "close")]
+    return wire.get(path, lines, method=method, **options)
+
+
+ROWS = "[[1,2,3],[4,5.5,-6.25]]"
+LONG = "[" + ",".join(["[1,2,3]"] * 3_000) + "]"
+PREDICT = "/models/plane/predict"
+CSV = ("Content-Type", "text/csv")
+CHUNKED = ("Transfer-Encoding", "chunked")
+
+SERVED: dict[str, bytes] = {
+    # Good bodies, in every form
+    "rows": post("/predict", ROWS),
+    "one row": post("/predict", "[[1,2,3]]"),
+    "no rows": post("/predict", "[]"),
+    "instances": post(PREDICT, f'{{"instances":{ROWS}}}'),
+    "inputs": post(PREDICT, f'{{"inputs":{ROWS}}}'),
+    "split": post(PREDICT, f'{{"dataframe_split":{{"data":{ROWS}}}}}'),
+    "records": post("/models/table/predict", '[{"age":null,"kind":"cat"},{"age":3,"kind":"emu"}]'),
+    "columns": post("/models/table/predict", '{"inputs":{"age":[1,2],"kind":["cat","dog"]}}'),
+    "dataframe records": post("/models/table/predict", '{"dataframe_records":[{"age":1,"kind":"cat"}]}'),
+    "csv": post(PREDICT, "a,b,c\n1,2,3\n4,5,6\n", CSV),
+    "csv without header": post(PREDICT, "1,2,3\n", ("Content-Type", "text/csv; header=absent")),
+    "charset": post(PREDICT, ROWS, ("Content-Type", "application/json; charset=utf-8")),
+    "no content type": post(PREDICT, ROWS, ("Content-Type", "-")),
+    "gzip": post(PREDICT, gzip.compress(ROWS.encode(), mtime=0), ("Content-Encoding", "gzip")),
+    "deflate": post(PREDICT, zlib.compress(ROWS.encode()), ("Content-Encoding", "deflate")),
+    "chunked": post(PREDICT, wire.chunked([b"[[1,", b"2,3]]"]), ("Content-Length", "-"), CHUNKED),
+    "many rows": post(PREDICT, LONG),
+    "probabilities": post("/models/forest/predict_proba", "[[0,1,2]]"),
+    "labels": post("/models/forest/predict", "[[0,1,2],[9,10,11]]"),
+    "not finite": post("/models/logarithm/transform", "[[0,-1],[1,2]]"),
+    "version": post("/models/double/versions/9/predict", "[[1]]"),
+    "alias": post("/models/double/aliases/champion/predict", "[[1]]"),
+    "query": post(PREDICT + "?verbose=1", ROWS),
+    # What the answer may be
+    "any answer": post(PREDICT, ROWS, ("Accept", "*/*")),
+    "csv answer": post(PREDICT, ROWS, ("Accept", "text/csv")),
+    "csv answer of formulas": post("/models/forest/predict", "[[0,1,2]]", ("Accept", "text/csv")),
+    "weighed answers": post(PREDICT, ROWS, ("Accept", "application/json;q=0.1, text/csv")),
+    "no such answer": post(PREDICT, ROWS, ("Accept", "image/png")),
+    # What cannot be read
+    "nothing": post(PREDICT, ""),
+    "broken": post(PREDICT, "[[1,2"),
+    "nan": post(PREDICT, "[[NaN,1,2]]"),
+    "utf-16": post(PREDICT, ROWS.encode("utf-16")),
+    "twice": post("/models/table/predict", '[{"age":1,"age":2,"kind":"cat"}]'),
+    "deep": post(PREDICT, "[" * 100 + "]" * 100),
+    "not gzip": post(PREDICT, ROWS, ("Content-Encoding", "gzip")),
+    "length that is no number": post(PREDICT, "", ("Content-Length", "x")),
+    # What does not fit
+    "too short": post(PREDICT, "[[1,2]]"),
+    "too long": post(PREDICT, "[[1,2,3,4]]"),
+    "text": post(PREDICT, '[[1,2,"3"]]'),
+    "null": post(PREDICT, "[[1,2,null]]"),
+    "many problems": post(PREDICT, "[" + ",".join(["[1]"] * 30) + "]"),
+    "unknown column": post("/models/table/predict", '[{"age":1,"kind":"cat","x":1}]'),
+    "unknown category": post("/models/table/predict", '[{"age":1,"kind":"yak"}]'),
+    "no form": post(PREDICT, "{}"),
+    "parameter": post(PREDICT, f'{{"instances":{ROWS},"params":{{"x":1}}}}'),
+    "refused by the model": post("/models/forest/predict", "[[1e300,1,2]]"),
+    # What is not there
+    "no model": post("/models/nobody/predict", ROWS),
+    "no method": post("/models/plane/predict_proba", ROWS),
+    "no version": post("/models/plane/versions/7/predict", ROWS),
+    "no alias": post("/models/plane/aliases/x/predict", ROWS),
+    "no route": post("/nowhere", ROWS),
+    "slash": post(PREDICT + "/", ROWS),
+    "two slashes": post("//models/plane/predict", ROWS),
+    "escaped": post("/models/pl%61ne/predict", ROWS),
+    "escaped slash": post("/models/plane%2Fpredict", ROWS),
+    "escaped NUL": post("/models/%00/%ff", ROWS),
+    "another route": post("/models", ROWS),
+    # Limits and media types
+    "too large": post(PREDICT, " " * (LIMIT + 1)),
+    "too large, decompressed": post(
+        PREDICT, gzip.compress(b" " * (LIMIT + 1), mtime=0), ("Content-Encoding", "gzip")
+    ),
+    "type": post(PREDICT, ROWS, ("Content-Type", "text/plain")),
+    "other charset": post(PREDICT, ROWS, ("Content-Type", "application/json; charset=latin-1")),
+    "encoding": post(PREDICT, ROWS, ("Content-Encoding", "br")),
+    # Host, Origin, ids
+    "foreign host": post(PREDICT, ROWS, host="evil.test"),
+    "host with port": post(PREDICT, ROWS, host="127.0.0.1:80"),
+    "host in capitals": post(PREDICT, ROWS, host="LOCALHOST"),
+    "host of two dots": post(PREDICT, ROWS, host="a..b"),
+    "two hosts": post(PREDICT, ROWS, ("Host", "localhost")),
+    "origin": post(PREDICT, ROWS, ("Origin", "http://evil.test")),
+    "own origin": post(PREDICT, ROWS, ("Origin", "http://localhost")),
+    "dirty id": post(PREDICT, ROWS, ("X-Request-Id", "a b")),
+    "dirty id of a refusal": post(PREDICT, "[", ("X-Request-Id", "<b>")),
+    "cookie": post(PREDICT, ROWS, ("Cookie", "session=x")),
+    "forwarded": post(PREDICT, ROWS, ("X-Forwarded-Host", "evil.test")),
+    # Other methods
+    "get": bare("GET", PREDICT),
+    "head": bare("HEAD", PREDICT),
+    "options": bare("OPTIONS", PREDICT),
+    "put": bare("PUT", PREDICT),
+    "brew": bare("BREW", PREDICT),
+    "websocket": bare("POST", PREDICT, ("Upgrade", "websocket")),
+}
+
+_KEY = ("X-API-Key", KEY)
+_ML = "/ml/models/plane/predict"
+HOSTED: dict[str, bytes] = {
+    "key": post(_ML, ROWS, _KEY),
+    "bearer": post(_ML, ROWS, ("Authorization", f"Bearer {KEY}")),
+    "no key": post(_ML, ROWS),
+    "wrong key": post(_ML, ROWS, ("X-API-Key", "wrong")),
+    "wrong bearer": post(_ML, ROWS, ("Authorization", "Bearer wrong"), _KEY),
+    "no model": post("/ml/models/nobody/predict", ROWS, _KEY),
+    "no route": post("/ml/nowhere", ROWS, _KEY),
+    "friend": post(_ML, ROWS, _KEY, ("Origin", FRIEND)),
+    "friend without key": post(_ML, ROWS, ("Origin", FRIEND)),
+    "like a friend": post(_ML, ROWS, _KEY, ("Origin", f"{FRIEND}.evil.test")),
+    "preflight": bare("OPTIONS", _ML, ("Origin", FRIEND), ("Access-Control-Request-Method", "POST")),
+    "function": post("/ml/models/shout/predict", '[{"text":"a"}]', _KEY),
+    "function of numbers": post("/ml/models/whole/predict", '[{"count":3}]', _KEY),
+    "bad input": post("/ml/models/picky/predict", '[{"x":-1}]', _KEY),
+    "model error": post("/ml/models/picky/predict", '[{"x":101}]', _KEY),
+    "lost row": post("/ml/models/crooked/predict", "[[1,2],[3,4]]", _KEY),
+    "host of two dots": post(_ML, ROWS, _KEY, host="a..b"),
+    "foreign host": post(_ML, ROWS, _KEY, host="evil.test"),
+    "slashes": post("/ml//models/plane/predict", ROWS, _KEY),
+    "get": bare("GET", _ML, _KEY),
+    "the app's own": post("/price", ROWS),
+    "the app's 404": post("/predict", ROWS),
+}
+
+
+@pytest.mark.parametrize("asked", SERVED)
+def test_a_server_answers_the_same_bytes(served: Pair, asked: str) -> None:
+    with_lane, without = (ask(server, SERVED[asked]) for server in served)
+    assert with_lane.startswith(b"HTTP/1.1 ")
+    assert with_lane == without
+
+
+@pytest.mark.parametrize("asked", HOSTED)
+def test_an_app_answers_the_same_bytes(hosted: Pair, asked: str) -> None:
+    with_lane, without = (ask(server, HOSTED[asked]) for server in hosted)
+    assert with_lane.startswith(b"HTTP/1.1 ")
+    assert with_lane == without
+
+
+def test_each_is_asked_a_second_time_when_its_path_is_known(served: Pair, hosted: Pair) -> None:
+    for pair, asked in ((served, SERVED), (hosted, HOSTED)):
+        for name, request in asked.items():
+            assert ask(pair[0], request) == ask(pair[1], request), name
+
+
+def test_every_status_that_a_prediction_may_have_is_among_them(served: Pair, hosted: Pair) -> None:
+    met = set()
+    for pair, asked in ((served, SERVED), (hosted, HOSTED)):
+        met |= {int(ask(pair[0], request).split()[1]) for request in asked.values()}
+    assert met >= {200, 204, 400, 401, 403, 404, 405, 406, 413, 415, 422, 500}
