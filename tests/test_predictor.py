@@ -304,6 +304,9 @@ def test_a_whole_engine_runs_in_the_requests_own_thread_and_is_counted() -> None
     assert response.outputs["predict"] == pytest.approx(REGRESSION.predict(FEATURES[:3]), rel=1e-12)
     assert (response.model, response.version, response.method, response.n_rows) == ("m", "1", "predict", 3)
     assert threads == [threading.current_thread().name]
+    assert response.inference_s is not None
+    assert ledger.calls == []  # whoever answers the request counts it with the rest
+    model.count(response)
     assert ledger.calls == [("predict", 3, 1)]
 
 
@@ -395,7 +398,7 @@ def test_probes_are_not_counted() -> None:
     model = Predictor("m", "1", wrap(REGRESSION), Settings(), Lifecycle(), ledger)
     model.settle()
     assert ledger.calls == []
-    ask(model, FEATURES[:1].tolist())
+    model.count(ask(model, FEATURES[:1].tolist()))
     assert len(ledger.calls) == 1
 
 

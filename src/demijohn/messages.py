@@ -9,7 +9,8 @@ Rules of this room:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,12 +59,14 @@ WrittenInputs = Rows | Records | Columns
 Inputs = WrittenInputs | Matrix
 
 
-@dataclass(slots=True)
-class InferenceRequest:
+_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
+
+
+class InferenceRequest(NamedTuple):
     """A decoded request, not yet checked against a signature."""
 
     inputs: Inputs
-    parameters: dict[str, Any] = field(default_factory=dict)  #: Arguments of the method, by name.
+    parameters: Mapping[str, Any] = _NO_PARAMETERS  #: Arguments of the method, by name.
 
 
 class InferenceResponse(NamedTuple):
@@ -75,6 +78,8 @@ class InferenceResponse(NamedTuple):
     method: str
     n_rows: int
     classes: list[Any] | None = None  #: Column labels of predict_proba and decision_function.
+    #: How long an engine ran in the request's own thread, in seconds; None: on the model's thread.
+    inference_s: float | None = None
 
 
 class Encoded(NamedTuple):

@@ -52,10 +52,11 @@ class Model:
         return call
 
     def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
-        request = request_of(X)
-        request.parameters.update(parameters)
+        inputs, given = request_of(X)
+        request = InferenceRequest(inputs, {**given, **parameters})
         predictor = self._resolve()
         response = predictor.predict(method, request, time.monotonic() + predictor.deadline_s)
+        predictor.count(response)
         outputs = response.outputs
         return outputs[method] if list(outputs) == [method] else outputs
 

@@ -155,3 +155,17 @@ def kept_plan(runtime: Runtime, settings: Settings, *, joins: bool | None = None
     key = plan_key(runtime, settings, joins=joins)
     cache = None if key is None else acceleration.open_cache()
     return None if key is None or cache is None else cache.read(key)
+
+
+def prepare(runtime: Runtime, settings: Settings) -> Sequence[Any]:
+    """Make before the fork what the workers' engines are to share; nothing where no plan would use it.
+
+    Returns:
+        What is to be held as long as workers are forked.
+    """
+    if not may_plan(runtime, settings):
+        return []
+    plan = kept_plan(runtime, settings)
+    if plan is not None and not any("kernel" in method.engines for method in plan.methods.values()):
+        return []
+    return acceleration.prepare(runtime)

@@ -16,10 +16,10 @@ import os
 import re
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Literal
 
 from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
@@ -110,7 +110,8 @@ class Predictor:
             ServerError: the queue is full, the deadline passed, or the model failed.
         """
         self.check_method(method)
-        self._check_parameters(method, request.parameters)
+        if request.parameters:
+            self._check_parameters(method, request.parameters)
         tensors = self.signature.validate(request.inputs)
         return self.answer(method, tensors, request.parameters, deadline)
 
@@ -119,26 +120,24 @@ class Predictor:
     ) -> InferenceResponse:
         """Answer tensors that fit the signature; see ``predict``."""
         n_rows = count_rows(tensors)
-        outputs = None
-        if n_rows and not parameters:
-            engine = self._engines.choose_own(method, n_rows)
-            if engine is not None:
-                outputs = self._run_here(engine, method, tensors, n_rows, deadline)
-        if outputs is None:
-            outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(outputs, self.name, self.version, method, n_rows, self._classes[method])
+        classes = self._classes[method]
+        engine = None if parameters else self._engines.choose_own(method, n_rows)
+        if engine is not None:
+            start = monotonic()
+            # Past the deadline, the queue knows what to say.
+            outputs = self._try(engine, method, tensors) if start < deadline else None
+            if outputs is not None:
+                inference_s = monotonic() - start
+                return InferenceResponse(
+                    outputs, self.name, self.version, method, n_rows, classes, inference_s
+                )
+        outputs = self.batcher.submit(method, tensors, parameters, deadline)
+        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes)
 
-    def _run_here(
-        self, engine: Engine, method: str, tensors: Tensors, n_rows: int, deadline: float
-    ) -> Tensors | None:
-        """Run an engine in the calling thread; None: the queue is to see to this request."""
-        start = time.monotonic()
-        if start >= deadline:
-            return None  # the queue knows what to say
-        outputs = self._try(engine, method, tensors)
-        if outputs is not None and self._observer is not None:
-            self._observer.call_finished(method, n_rows, 1, time.monotonic() - start)
-        return outputs
+    def count(self, response: InferenceResponse) -> None:
+        """Count a call that nobody else has counted: that of an engine, for a caller in Python."""
+        if self._observer is not None and response.inference_s is not None:
+            self._observer.call_finished(response.method, response.n_rows, 1, response.inference_s)
 
     def _try(self, engine: Engine, method: str, tensors: Tensors) -> Tensors | None:
         """Run an engine; None: the framework is to answer these rows."""

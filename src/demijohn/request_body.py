@@ -52,10 +52,14 @@ class RequestBody:
         watch: Counts those who wait.
     """
 
-    __slots__ = (
-        "_buffer", "_has_ended", "_is_chunked", "_length", "_received_bytes", "_request_id", "_responder",
-        "_stream", "_waited_s", "_waits_since", "_watch", "given_up", "refusal",
-    )  # fmt: skip
+    given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
+    refusal: Refusal | None = None  #: What the request was answered then.
+    # What most bodies never change costs nothing here.
+    _buffer = b""
+    _has_ended = False
+    _received_bytes = 0
+    _waited_s = 0.0
+    _waits_since = 0.0
 
     def __init__(
         self, stream: Stream, responder: Responder, environ: Mapping[str, Any], watch: BodyWatch
@@ -64,15 +68,8 @@ class RequestBody:
         self._watch = watch
         self._responder = responder
         self._request_id = environ.get("HTTP_X_REQUEST_ID", "")
-        self.given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
-        self.refusal: Refusal | None = None  #: What the request was answered then.
         self._length = environ.get("CONTENT_LENGTH", "")
         self._is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        self._buffer = b""
-        self._has_ended = False
-        self._received_bytes = 0
-        self._waited_s = 0.0
-        self._waits_since = 0.0
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return ``size`` bytes, or all that are left; fewer when the body ends before.
@@ -141,11 +138,16 @@ class RequestBody:
             return b""
         watch = self._watch
         self._waits_since = now = watch.clock()
-        watch.admit(self, now)
+        waiting = watch.waiting
+        if len(waiting) < watch.max_waiting:  # as ``admit``, which most need not ask
+            waiting[self] = True
+        else:
+            watch.admit(self, now)
         try:
             piece = self._stream.read(size)
         finally:
-            watch.release(self)
+            if not waiting.pop(self, False):
+                watch.forget(self)
         if self.given_up is not None:
             raise self.given_up
         self._waited_s += watch.clock() - now
@@ -194,11 +196,11 @@ class BodyWatch:
         self, max_waiting: int, max_ending: int, timeout_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.clock = clock
-        self._max_waiting = max_waiting
+        self.max_waiting = max_waiting
         self._max_ending = max_ending
         self._timeout_s = timeout_s
         # Dicts as ordered sets: one operation on one is atomic, and costs 50 ns.
-        self._waiting: dict[RequestBody, bool] = {}
+        self.waiting: dict[RequestBody, bool] = {}  #: A thread waits for each of these.
         self._ending: dict[RequestBody, bool] = {}  # given up, its thread not yet free
         self._answered: dict[RequestBody, _Answered] = {}
         self._news = threading.Event()
@@ -213,17 +215,16 @@ class BodyWatch:
         Raises:
             TooManySlowBodies: too many wait, none of them for long; the request has been answered.
         """
-        if len(self._waiting) >= self._max_waiting and not self._make_room(now):
+        if len(self.waiting) >= self.max_waiting and not self._make_room(now):
             body.given_up = TooManySlowBodies(headers={"Retry-After": "1"})
             body.refuse()
             raise body.given_up
-        self._waiting[body] = True
+        self.waiting[body] = True
 
-    def release(self, body: RequestBody) -> None:
-        """Hear that the thread that waited for ``body`` is free."""
-        if not self._waiting.pop(body, False):
-            self._ending.pop(body, None)
-            self._answered.pop(body, None)
+    def forget(self, body: RequestBody) -> None:
+        """Hear that the thread is free that waited for a ``body`` which was given up."""
+        self._ending.pop(body, None)
+        self._answered.pop(body, None)
 
     def check(self) -> bool:
         """Give up what is overdue, and end the connections of what was given up.
@@ -232,7 +233,7 @@ class BodyWatch:
             Whether anything has been answered; its connection can be ended a moment later.
         """
         now = self.clock()
-        for body in list(self._waiting):
+        for body in list(self.waiting):
             if body.is_overdue(now, self._timeout_s):
                 self._give_up(body)
         if not self._ending:
@@ -244,7 +245,7 @@ class BodyWatch:
     def _make_room(self, now: float) -> bool:
         if len(self._ending) >= self._max_ending:
             return False
-        for body in list(self._waiting):
+        for body in list(self.waiting):
             if body.waited_s(now) > _EVICTABLE_AFTER_S:
                 self._give_up(body)
                 self._news.set()
@@ -254,7 +255,7 @@ class BodyWatch:
     def _give_up(self, body: RequestBody) -> None:
         body.given_up = BodyTimeout()
         self._ending[body] = True
-        if not self._waiting.pop(body, False):  # its thread was faster
+        if not self.waiting.pop(body, False):  # its thread was faster
             self._ending.pop(body, None)
 
     def _answer(self, written: Mapping[int, int]) -> bool:

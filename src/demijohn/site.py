@@ -2,7 +2,7 @@
 
 Rules of this room:
 1. Files are loaded once, before the fork, so that what is wrong with one is said at once and the
-   workers share their pages.
+   workers share their pages; and those of a large forest in the form in which an engine runs it.
 2. Everything that the options name (model, version, file) must be there.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
 
-from . import runtimes, targets
+from . import planning, runtimes, targets
 from .announcement import describe
 from .config import Settings
 from .errors import ConfigurationError, DemijohnError, LoadError
@@ -70,6 +70,7 @@ class Site:
         self._check_names({file.key for file in self._files})
         self._examples = self._read_examples()
         self._runtimes = [self.load(file) for file in self._files]
+        self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
         _tell_passed_over(found.passed_over)
 
     def load(self, file: targets.ModelFile, *, allow_code: bool = True) -> Runtime:
@@ -113,7 +114,7 @@ class Site:
         # Once for each model on this machine: whoever finds a plan that was kept says nothing.
         logging.getLogger("demijohn.acceleration").setLevel(logging.INFO)
         models.start()
-        return app
+        return app.wsgi_app  # the fast lane, which the gateway may ask more directly
 
     def announcement(self, url: str) -> list[str]:
         """Return what to print: the address, the models, and a command for each that works when pasted."""

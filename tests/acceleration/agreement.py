@@ -94,7 +94,10 @@ def row_sets(runtime: Any, rows: Any, n_rows: int, *, most_edges: int | None = N
     }
     return [
         *(_some(one, most_edges, random) for one in sets if not one.name.startswith("ordinary")),
-        *(ProbeSet(name, some, True, n_alone=16) for name, some in ordinary.items()),
+        *(
+            ProbeSet(name, some, True, n_alone=16 if most_edges is None else 2)
+            for name, some in ordinary.items()
+        ),
     ]
 
 
@@ -103,7 +106,8 @@ def _some(rows: ProbeSet, most: int | None, random: np.random.Generator) -> Prob
     if most is None or n_rows <= most:
         return rows
     picked = (random.integers(n_rows) + np.arange(most) * (n_rows // most)) % n_rows
-    return ProbeSet(rows.name, {name: array[picked] for name, array in rows.tensors.items()}, n_alone=1)
+    tensors = {name: array[picked] for name, array in rows.tensors.items()}
+    return ProbeSet(rows.name, tensors, sizes=(1, most - 1))
 
 
 def _resampled(array: Array, n_rows: int, random: np.random.Generator) -> Array:
@@ -133,18 +137,18 @@ def compare(
         native: The framework; what it raises is its refusal.
         engines: By name.
         sets: The edges first: every set gets its share of the time that is left, and at least one batch.
-        budget_s: Seconds for all of it, about.
+        budget_s: Seconds of this process for all of it, about.
     """
     tallies = {name: Tally() for name in engines}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         scales = _scales(native, sets)
-        end = time.perf_counter() + budget_s
+        end = time.process_time() + budget_s
         for number, rows in enumerate(sets):
-            begin = time.perf_counter()
+            begin = time.process_time()
             until = begin + max(0.0, end - begin) / (len(sets) - number)
             for start, stop in _batches(rows):
-                if start and time.perf_counter() > until:
+                if start and time.process_time() > until:
                     break
                 batch = _Batch(native, rows, start, stop, scales)
                 for name, run in engines.items():
@@ -169,9 +173,14 @@ def _batches(rows: ProbeSet) -> Iterator[tuple[int, int]]:
     yield from ((row, row + 1) for row in range(min(rows.n_alone, n_rows)))
     start, number = 0, 0
     while start < n_rows:
-        size = _SIZES[number] if number < len(_SIZES) else min(_LARGEST_BATCH, 512 * 2 ** (number - 8))
-        yield start, min(start + size, n_rows)
-        start, number = start + size, number + 1
+        yield start, min(start + _size(rows, number), n_rows)
+        start, number = start + _size(rows, number), number + 1
+
+
+def _size(rows: ProbeSet, number: int) -> int:
+    if rows.sizes:
+        return rows.sizes[number % len(rows.sizes)]
+    return _SIZES[number] if number < len(_SIZES) else min(_LARGEST_BATCH, 512 * 2 ** (number - 8))
 
 
 def _rows_of(tensors: Tensors, start: int, stop: int) -> Tensors:

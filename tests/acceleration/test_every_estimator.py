@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from demijohn.messages import Tensors
 from demijohn.probes import draw, rows_or_records
 from demijohn.runtimes import wrap
 
-N_ROWS, MOST_EDGES, BUDGET_S = 2_000, 24, 0.3
+N_ROWS, MOST_EDGES, BUDGET_S = 2_000, 16, 0.12
 SERVED = {"predict", "transform", "score_samples", "predict_proba", "decision_function"}
 NAMES = sorted(
     name
@@ -44,8 +45,16 @@ MUST_HAVES = [
     ("HistGradientBoostingClassifier", "predict_proba", "kernel"),
     ("IsolationForest", "decision_function", "kernel"),
 ]
-#: What is exact today, less a little; the test of all says by how much.
-LEAST_EXACT_PREDICT = 100
+#: Estimators with an exact engine, by method: those of today, less a few for other versions of libraries.
+LEAST_EXACT = {
+    "predict": 108,
+    "transform": 60,
+    "predict_proba": 36,
+    "predict_log_proba": 25,
+    "decision_function": 29,
+    "score_samples": 10,
+    "apply": 9,
+}
 
 
 @dataclass
@@ -133,15 +142,17 @@ def test_parity_accepts_the_engines_that_make_demijohn_fast(name: str, method: s
     model, found = compared(name)
     one = found[method, engine]
     assert one.tally.is_exact, one.tally.describe()
-    assert one.tally.n_ordinary > N_ROWS / 2
+    assert one.tally.n_ordinary
     assert model.why_not(one.engine, method) is None
 
 
 def test_most_estimators_have_an_exact_engine() -> None:
+    """It is asked of what parity would accept: equal here, and ordinary rows are answered."""
     exact = {
-        (name, method): engine
+        (name, method)
         for name in NAMES
         for (method, engine), one in compared(name)[1].items()
-        if one.tally.is_exact and one.tally.n_ordinary > N_ROWS / 2
+        if one.tally.is_exact and one.tally.n_ordinary and (kernels.IS_BUILT or engine != "kernel")
     }
-    assert sum(method == "predict" for _, method in exact) >= LEAST_EXACT_PREDICT
+    counts = Counter(method for _, method in exact)
+    assert {method: counts[method] for method, least in LEAST_EXACT.items() if counts[method] < least} == {}

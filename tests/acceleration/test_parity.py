@@ -480,7 +480,7 @@ class Forest:
         return step
 
     def part(self, step: Callable[[Array], Array], method: str = "predict_proba") -> Part:
-        return Part(self.model, method, step, self.ensemble)
+        return Part(self.model, method, step, lambda: self.ensemble)
 
 
 @pytest.fixture(scope="module")
@@ -556,7 +556,7 @@ def test_a_part_of_a_model_fitted_on_names_is_proved_without_a_warning(forest: F
         probabilities: Array = ensemble.finish(walk(ensemble, matrix))
         return probabilities
 
-    assert judge_part(Part(model, "predict_proba", step, ensemble)).why_not is None
+    assert judge_part(Part(model, "predict_proba", step, lambda: ensemble)).why_not is None
 
 
 def test_a_part_needs_no_joblib(forest: Forest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +568,7 @@ def test_a_part_needs_no_joblib(forest: Forest, monkeypatch: pytest.MonkeyPatch)
 
     few = replace(forest.ensemble, roots=forest.ensemble.roots[:1])
     estimator = Estimator()
-    part = Part(estimator, "score_samples", estimator.score_samples, few)
+    part = Part(estimator, "score_samples", estimator.score_samples, lambda: few)
     assert judge_part(part, budget_s=0.0).why_not is None
 
 
@@ -582,5 +582,5 @@ def test_a_part_of_several_outputs_is_compared_output_by_output(forest: Forest) 
         first, second = model.predict_proba(matrix)
         return [first, second + 1e-6]
 
-    why = judge_part(Part(model, "predict_proba", step, ensemble)).why_not or ""
+    why = judge_part(Part(model, "predict_proba", step, lambda: ensemble)).why_not or ""
     assert why.startswith("ordinary batches: output_1: row 0, column 0: ")

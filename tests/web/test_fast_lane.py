@@ -356,10 +356,9 @@ def test_the_apps_own_handlers_never_saw_our_errors(error: Any, way: str) -> Non
     assert not seen
 
 
-def test_in_an_app_of_ours_handlers_beside_our_own_are_noticed() -> None:
+def test_in_an_app_of_ours_handlers_beside_our_own_are_noticed_before_it_serves() -> None:
     app, seen = Flask("serve"), Seen()
     Demijohn.of_server(app, Settings(url_prefix=""), bound_host="127.0.0.1")
-    assert way_of(app, "/predict", status=404) == "lane"
     app.error_handler_spec["demijohn"][None][DemijohnError] = note(seen, ("mine", 418))
     assert way_of(app, "/predict", status=418) == "Flask"
 

@@ -31,9 +31,26 @@ __all__ = [
     "describe_method",
     "make_key",
     "open_cache",
+    "prepare",
     "settle",
     "take_kept",
 ]
+
+
+def prepare(runtime: Any) -> Sequence[Any]:
+    """Make what engines of a model are to share among processes; call it before the fork.
+
+    Args:
+        runtime: The model, as its runtime has it.
+
+    Returns:
+        What was made, nothing for most models. Engines share it as long as the caller holds it.
+    """
+    if runtime.framework == "scikit-learn":
+        from . import sklearn
+
+        return sklearn.prepare(runtime)
+    return []
 
 
 def candidates(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:

@@ -54,9 +54,10 @@ class Engines:
 
     def choose_own(self, method: str, n_rows: int) -> Engine | None:
         """Return what may run a call in the request's own thread; None: nothing may."""
-        for most_rows, engine in self._own.get(method, ()):
-            if n_rows <= most_rows:
-                return engine
+        if n_rows:  # none is the framework's to refuse
+            for most_rows, engine in self._own.get(method, ()):
+                if n_rows <= most_rows:
+                    return engine
         return None
 
     def needs_no_queue(self, method: str) -> bool:

@@ -8,7 +8,9 @@ Rules of this room:
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Mapping
 
 from .cache import PlanCache
@@ -79,7 +81,16 @@ def _prove(subject: Subject, engines: Engines) -> Plan:
     for method, one in plan.methods.items():
         for refused in one.refused:
             logger.debug("model %s: %s by %s: %s", subject.name, method, refused.engine, refused.why)
+    _give_memory_back()
     return plan
+
+
+def _give_memory_back() -> None:
+    """Return to the system what proving took: glibc keeps 300 MB after a forest of 7 million nodes."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # musl has none
+            libc.malloc_trim(0)
 
 
 def describe(plan: Plan) -> str:

@@ -54,7 +54,7 @@ class Forest(_kernels.Forest):
     believes nothing in it, and raises ValueError.
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def __new__(  # noqa: PLR0913 - one per array of an ensemble
         cls,

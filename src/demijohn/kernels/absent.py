@@ -15,6 +15,8 @@ WHY_NOT = (
 class Forest:
     """Refuses to be made."""
 
+    __slots__ = ()
+
     def __new__(cls, **_: object) -> NoReturn:
         raise RuntimeError(WHY_NOT)
 

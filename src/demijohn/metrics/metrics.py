@@ -36,6 +36,10 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 Positions = tuple[int, ...]
 
+# By a name of our own, since they are looked up for each request.
+_DURATION_BOUNDS = DURATION.bounds
+_SIZE_BOUNDS = BATCH_ROWS.bounds
+
 
 class Metrics:
     """What one app counts, in this process; shown with what the server's other processes counted.
@@ -83,7 +87,14 @@ class Metrics:
         self._described[model, version, framework, framework_version] = [1.0]
 
     def observe_request(
-        self, model: str, version: str, method: str, status: int, duration_s: float, n_rows: int
+        self,
+        model: str,
+        version: str,
+        method: str,
+        status: int,
+        duration_s: float,
+        n_rows: int,
+        inference_s: float | None = None,
     ) -> None:
         """Count a request for a prediction.
 
@@ -94,15 +105,20 @@ class Metrics:
             status: Of the answer.
             duration_s: From entering our callable to the answer, in seconds.
             n_rows: That were answered; 0 where there was an error.
+            inference_s: Of a call of the model for this request alone, in seconds; None: there was none,
+                or the model's observer has heard of it.
         """
         key = (model, version, method, status)
-        positions = self._requests.get(key) or self._place_request(key)
+        requests, duration, rows = self._requests.get(key) or self._place_request(key)
+        call = () if inference_s is None else self._place_call((model, version, method))
         with self._lock:
             values = self._values
-            values[positions[0]] += 1.0
-            values[positions[1]] += duration_s
-            values[positions[1] + 1 + bisect_left(DURATION.bounds, duration_s)] += 1.0
-            values[positions[2]] += n_rows
+            values[requests] += 1.0
+            values[duration] += duration_s
+            values[duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)] += 1.0
+            values[rows] += n_rows
+            if call and inference_s is not None:
+                _add_call(values, call, n_rows, 1, inference_s)
 
     def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
         """Count numbers that are NaN or infinite, in an answer of a registered model."""
@@ -170,19 +186,28 @@ class Metrics:
     def _count_call(
         self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float
     ) -> None:
+        call = self._place_call(labels)
+        with self._lock:
+            _add_call(self._values, call, n_rows, n_requests, duration_s)
+
+    def _place_call(self, labels: tuple[str, str, str]) -> Positions:
         positions = self._calls.get(labels)
         if positions is None:
             families = (BATCH_ROWS, BATCH_REQUESTS, INFERENCE)
             positions = self._calls[labels] = tuple(self._place(family, labels) for family in families)
-        rows, requests, inference = positions
-        with self._lock:
-            values = self._values
-            values[rows] += n_rows
-            values[rows + 1 + bisect_left(BATCH_ROWS.bounds, n_rows)] += 1.0
-            values[requests] += n_requests
-            values[requests + 1 + bisect_left(BATCH_REQUESTS.bounds, n_requests)] += 1.0
-            values[inference] += duration_s
-            values[inference + 1 + bisect_left(INFERENCE.bounds, duration_s)] += 1.0
+        return positions
+
+
+def _add_call(
+    values: memoryview[float], positions: Positions, n_rows: int, n_requests: int, duration_s: float
+) -> None:
+    rows, requests, inference = positions
+    values[rows] += n_rows
+    values[rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows)] += 1.0
+    values[requests] += n_requests
+    values[requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests)] += 1.0
+    values[inference] += duration_s
+    values[inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s)] += 1.0
 
 
 class ModelObserver:

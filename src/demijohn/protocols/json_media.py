@@ -115,7 +115,7 @@ def writable(array: Array) -> Any:
 
     A float32 is widened: its shortest decimal is another double, and clients read doubles.
     """
-    if array.dtype == _FLOAT64 and array.flags.c_contiguous:
+    if array.dtype is _FLOAT64 and array.flags.c_contiguous:
         return array
     if array.dtype.kind == "f":
         return np.ascontiguousarray(array, dtype=np.float64)

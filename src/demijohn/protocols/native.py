@@ -33,6 +33,7 @@ from demijohn.messages import (
     Matrix,
     Records,
     Rows,
+    Tensors,
 )
 
 from . import csv_media, json_media
@@ -165,8 +166,10 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     del request  # the native answer has one form
     if media_type == CSV:
         return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
+    outputs = response.outputs
+    predictions = outputs.get(response.method) if len(outputs) == 1 else None
     document: dict[str, Any] = {
-        "predictions": _predictions(response),
+        "predictions": _records_of(outputs) if predictions is None else json_media.writable(predictions),
         "model": response.model,
         "version": response.version,
     }
@@ -178,11 +181,8 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
         raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
 
 
-def _predictions(response: InferenceResponse) -> Any:
-    """One entry per row: a scalar, a list, or a record where the method has several named outputs."""
-    outputs = response.outputs
-    if len(outputs) == 1 and response.method in outputs:
-        return json_media.writable(outputs[response.method])
+def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
+    """Return a record per row, for a method with several named outputs."""
     columns = [_plain(array) for array in outputs.values()]
     return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -17,9 +17,9 @@ Source: Flask's "Application Structure and Lifecycle", and ``Flask.wsgi_app``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from time import monotonic
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -83,10 +83,26 @@ class FastLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; PEP 3333."""
+        answer = self.answer_whole(environ)
+        if answer is None:
+            return self._inner(environ, start_response)
+        status, headers, body = answer
+        start_response(_status_line(status), headers)
+        return [body]
+
+    def answer_whole(self, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes] | None:
+        """Answer one request, without WSGI's ceremony.
+
+        Args:
+            environ: Of the request.
+
+        Returns:
+            Status, headers and body; None: it is Flask's to answer.
+        """
         route = self._find(environ)
         if route is None:
-            return self._inner(environ, start_response)
-        entered = environ.get("demijohn.entered") or time.monotonic()
+            return None
+        entered = environ.get("demijohn.entered") or monotonic()
         services = self._services
         request_id = guards.choose_request_id(environ)
         try:
@@ -97,11 +113,9 @@ class FastLane:
             refusal = refusal_of(error, request_id)
             answer, status = encode(refusal, request_id), refusal.status
         body, content_type, given = answer
-        headers = list(given.items())
-        headers += (("Content-Type", content_type), ("Content-Length", str(len(body))))
+        headers = [*given.items(), ("Content-Type", content_type), ("Content-Length", str(len(body)))]
         headers += guards.own_headers(services, environ, request_id, given)
-        start_response(_status_line(status), headers)
-        return [body]
+        return status, headers, body
 
     def _check(self, environ: WSGIEnvironment) -> None:
         services = self._services
@@ -110,8 +124,10 @@ class FastLane:
         if n_proxies:  # else the Host was checked when the path became known under it
             seen = guards.as_client_sent(environ, n_proxies)
             guards.check_host(services, seen, environ.get("SERVER_NAME", ""))
-        guards.check_key(services, environ)
-        guards.check_origin(services, seen)
+        if services.needs_key:
+            guards.check_key(services, environ)
+        if "HTTP_ORIGIN" in environ:
+            guards.check_origin(services, seen)
 
     def _find(self, environ: WSGIEnvironment) -> inference.Route | None:
         """Return whom a request asks, if that is a prediction of ours which nobody else would see."""
@@ -199,17 +215,24 @@ class _Onlookers:
         self._handlers = {Exception: answer_exception}
         self._looked_at: tuple[type[Flask], int] | None = None
         self._has_own_steps = False
+        self._is_known_bare = False
 
     def would_see(self, environ: WSGIEnvironment) -> bool:
         """Say whether the request is for Flask."""
         return (
             self._has_middleware
-            or self._is_of_another_kind()
-            or self._has_hooks()
+            or not (self._is_known_bare or self._is_bare())
             or _has_receivers(self._app)
             or self._has_session(environ)
             or "werkzeug.debug.preserve_context" in environ  # a test's client, that wants the contexts
         )
+
+    def _is_bare(self) -> bool:
+        """Say whether the app is as Flask makes it, but for what is ours."""
+        is_bare = not (self._is_of_another_kind() or self._has_hooks())
+        # An app of our own stays so: nobody else has it in hand.
+        self._is_known_bare = is_bare and self._owns_app
+        return is_bare
 
     def _is_of_another_kind(self) -> bool:
         app = self._app

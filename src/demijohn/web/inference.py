@@ -9,9 +9,9 @@ Rules of this room:
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from io import BytesIO
+from time import monotonic
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -105,12 +105,12 @@ def answer_prediction(
     Raises:
         DemijohnError: one of the steps failed; it has been counted.
     """
-    status, n_rows = 500, 0
+    status, n_rows, inference_s = 500, 0, None
     try:
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
         settings = shared.settings
-        media_type = choose_media_type(environ.get("HTTP_ACCEPT", ""))
+        media_type = choose_media_type(environ.get("HTTP_ACCEPT"))
         length = check_length(environ, settings.max_body_bytes)
         content_type = environ.get("CONTENT_TYPE") or ""
         protocol.check_content_type(content_type)
@@ -118,7 +118,7 @@ def answer_prediction(
         inference = protocol.decode(body, content_type, settings)
         response = predictor.predict(method, inference, entered + settings.deadline_s)
         answer = protocol.encode(response, inference, media_type)
-        status, n_rows = 200, response.n_rows
+        status, n_rows, inference_s = 200, response.n_rows, response.inference_s
         _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:
@@ -127,24 +127,29 @@ def answer_prediction(
     finally:
         # A method that no model has must not become a label: clients choose its text.
         counted = method if method in predictor.runtime.methods else ""
-        seconds = time.monotonic() - entered
-        shared.metrics.observe_request(predictor.name, predictor.version, counted, status, seconds, n_rows)
+        shared.metrics.observe_request(
+            predictor.name, predictor.version, counted, status, monotonic() - entered, n_rows, inference_s
+        )
 
 
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:
-    n_bad = sum(map(_count_bad, response.outputs.values()))
+    n_bad = 0
+    for array in response.outputs.values():
+        n_bad += _count_bad(array)
     if n_bad:
         shared.metrics.observe_nonfinite(predictor.name, predictor.version, response.method, n_bad)
 
 
 def _count_bad(array: Array) -> int:
     """Count what is NaN or infinite; most answers hold few numbers, and none such."""
-    if array.dtype.kind != "f" or (array.size <= _FEW and all(map(math.isfinite, array.ravel().tolist()))):
+    if array.dtype.kind != "f" or (array.size == 1 and math.isfinite(array.item())):
+        return 0
+    if array.size <= _FEW and all(map(math.isfinite, array.ravel().tolist())):
         return 0
     return int(array.size - np.isfinite(array).sum())
 
 
-def choose_media_type(accept: str) -> str:
+def choose_media_type(accept: str | None) -> str:
     """Choose the answer's form by the Accept header.
 
     Raises:

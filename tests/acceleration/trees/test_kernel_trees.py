@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.ensemble import RandomForestClassifier
 from tests.acceleration.trees import models, naive
 from tests.acceleration.trees.claims import is_same, native
 
@@ -123,3 +127,66 @@ def test_an_ensemble_that_the_kernel_refuses_is_not_converted():
     ensemble.threshold[0] = np.nan
     with pytest.raises(Unconvertible, match=r"the kernel does not take this ensemble: .*NaN"):
         kernel_trees.step(ensemble)
+
+
+METHODS = ("predict", "predict_proba", "predict_log_proba", "apply")
+
+
+@needs_kernel
+def test_the_methods_of_a_forest_share_one_copy_of_it():
+    model = models.fitted("RandomForest, texts")
+    forests = [kernel_trees.forest_of(read(model, method)) for method in METHODS]
+    assert len(set(forests)) == 1
+
+
+@needs_kernel
+def test_a_forest_that_is_made_already_is_not_read_again():
+    model = models.fitted("RandomForest, texts")
+    kept = kernel_trees.forest_of(read(model, "predict"))
+    rows = np.ascontiguousarray(models.X[:50])
+    for method in METHODS:
+        ensemble = read(model, method)
+        assert is_same(kernel_trees.step(ensemble)(rows), native(model, method, rows)), method
+        with pytest.raises(AttributeError):
+            object.__getattribute__(ensemble, "threshold")
+    assert kept is kernel_trees.forest_of(read(model, "predict_proba"))
+
+
+@needs_kernel
+def test_leaves_alone_do_not_stand_for_the_forest():
+    model = models.fitted("RandomForest, texts")
+    leaves = kernel_trees.forest_of(read(model, "apply"))
+    assert kernel_trees.forest_of(read(model, "predict")) is not leaves
+
+
+@needs_kernel
+def test_methods_of_any_ensemble_share_what_is_equal():
+    model = models.fitted("HistGradientBoosting, binary")
+    forests = {kernel_trees.forest_of(read(model, method)) for method in ("predict", "predict_proba")}
+    assert len(forests) == 1
+
+
+@needs_kernel
+def test_a_forest_that_was_fitted_anew_is_another():
+    rows, targets = models.X, models.BINARY
+    model = RandomForestClassifier(3, random_state=0).fit(rows, targets)
+    before = kernel_trees.forest_of(read(model, "predict"))
+    model.fit(rows, 1 - targets)
+    assert kernel_trees.forest_of(read(model, "predict")) is not before
+    step = kernel_trees.step(read(model, "predict"))
+    assert is_same(step(rows), model.predict(rows))
+
+
+@needs_kernel
+def test_a_step_keeps_neither_the_arrays_nor_a_forest_that_nobody_runs():
+    ensemble = read(models.fitted("RandomForest, texts"), "predict")
+    step = kernel_trees.step(ensemble)
+    arrays_of = [weakref.ref(getattr(ensemble, name)) for name in ("threshold", "left", "values")]
+    forest = weakref.ref(kernel_trees.forest_of(ensemble))
+    del ensemble
+    gc.collect()
+    assert [array() for array in arrays_of] == [None, None, None]
+    assert forest() is not None
+    del step
+    gc.collect()
+    assert forest() is None

@@ -7,13 +7,20 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from demijohn.acceleration.engine import Backend, Candidate, Engine
+from demijohn.acceleration.engine import Backend, Candidate, Engine, Unconvertible
 
 from .entry import Model
-from .parts import has_trees
+from .parts import ONLY_SELECT, has_trees, parts_of
+
+if TYPE_CHECKING:
+    from demijohn.acceleration.trees.ensemble import Ensemble
+
+logger = logging.getLogger("demijohn.acceleration")
 
 #: Largest relative error of float32 arithmetic that ``--fast`` allows.
 FAST = 1e-5
@@ -41,6 +48,46 @@ def candidates(runtime: Model, *, is_fast: bool) -> list[Candidate]:
         if method in _METHODS
         for name, make in makers.items()
     ]
+
+
+def prepare(runtime: Model) -> list[Any]:
+    """Put large forests into the form in which the kernel runs them, before a fork shares its pages.
+
+    Returns:
+        What was made; engines that are built while it is there use it.
+    """
+    from demijohn import kernels
+
+    if not kernels.IS_BUILT:
+        return []
+    from demijohn.acceleration.trees import kernel_trees
+
+    made = []
+    for ensemble in _large_ensembles(runtime.estimator):
+        try:
+            made.append(kernel_trees.forest_of(ensemble))
+        except Unconvertible as error:
+            logger.debug("not prepared: %s", error)  # the plan will tell the operator
+    return made
+
+
+def _large_ensembles(estimator: Any) -> Iterator[Ensemble]:
+    """Read what is worth sharing: ensembles that tell what they are made of, so that it is found again."""
+    from demijohn.acceleration.trees import sklearn_trees
+    from demijohn.acceleration.trees.ensemble import LARGE_NODES
+
+    inside: set[int] = set()  # members are served by the forest around them
+    for part in parts_of(estimator, but_not_in=ONLY_SELECT):
+        if id(part) in inside or not sklearn_trees.is_tree_ensemble(part):
+            continue
+        inside.update(map(id, getattr(part, "estimators_", ())))
+        try:
+            ensemble = sklearn_trees.read(part, "predict")
+        except Unconvertible as error:
+            logger.debug("not prepared: %s", error)
+            continue
+        if ensemble.made_of and ensemble.n_nodes >= LARGE_NODES:
+            yield ensemble
 
 
 def _build(runtime: Model, method: str, make: Callable[[], Backend]) -> Engine:

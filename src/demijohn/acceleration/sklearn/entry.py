@@ -24,6 +24,7 @@ from .parts import parts_of
 
 Entry = Callable[[Tensors], Array]
 
+_FLOAT64 = np.dtype(np.float64)
 _FEW = 8  #: Rows; up to here cells are gathered one by one.
 _EXACT = 2**53  #: Above, not every whole number is a float64.
 
@@ -117,6 +118,8 @@ def make_entry(model: Model, codes: Mapping[str, int]) -> Entry:
 
 def _matrix(tensors: Tensors) -> Array:
     (rows,) = tensors.values()
+    if rows.dtype is _FLOAT64 and rows.flags.c_contiguous:
+        return rows
     return np.ascontiguousarray(rows, dtype=np.float64)
 
 

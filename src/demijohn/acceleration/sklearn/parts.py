@@ -14,7 +14,7 @@ import numpy as np
 MAYBE_TREES = ("Bagging", "AdaBoost")
 
 #: Those that only choose columns by what an estimator in them has learnt.
-_ONLY_SELECT = frozenset({"SelectFromModel", "SequentialFeatureSelector"})
+ONLY_SELECT = frozenset({"SelectFromModel", "SequentialFeatureSelector"})
 
 
 def has_trees(estimator: Any) -> bool:
@@ -23,7 +23,7 @@ def has_trees(estimator: Any) -> bool:
 
     return any(
         sklearn_trees.is_tree_ensemble(part) and not type(part).__name__.startswith(MAYBE_TREES)
-        for part in parts_of(estimator, but_not_in=_ONLY_SELECT)
+        for part in parts_of(estimator, but_not_in=ONLY_SELECT)
     )
 
 

@@ -62,6 +62,12 @@ _CHECKS_INSIDE = frozenset({
     "BaseBagging",
 })  # fmt: skip
 
+#: Rooms whose steps look at what they make, where that costs less than to look at the rows.
+_SELF_CHECKING_ROOMS = (
+    "linear", "linear_classifiers", "bayes", "neural", "discriminants", "clusters", "mixtures",
+    "covariances", "isotonic", "kernels_and_svm",
+)  # fmt: skip
+
 _MOST_CONVERTED = 16  #: Each is a session of its own, which takes time to make and to call.
 
 #: What scikit-learn itself writes on every subclass, and what changes nothing.
@@ -120,7 +126,7 @@ def make_checked_step(estimator: Any, method: str, backend: Backend) -> Step:
     n_parts = len(building.parts)
     step = make_step(estimator, method, building)
     is_ensemble = len(building.parts) > n_parts and _is_ensemble(estimator)
-    if is_ensemble or not _CHECKS_INSIDE.isdisjoint(_class_names(estimator, method)):
+    if is_ensemble or _checks_itself(_class_names(estimator, method)):
         return step
     check = check_no_infinity if allows_missing(estimator) else check_finite
 
@@ -129,6 +135,20 @@ def make_checked_step(estimator: Any, method: str, backend: Backend) -> Step:
         return step(rows)
 
     return checked
+
+
+def _checks_itself(names: tuple[str, ...]) -> bool:
+    if not _CHECKS_INSIDE.isdisjoint(names):
+        return True
+    name = next((name for name in names if name in factories()), None)
+    return name in _self_checking()
+
+
+@functools.cache
+def _self_checking() -> frozenset[str]:
+    """Return the classes whose translation steps aside by itself for what is not finite."""
+    rooms = [importlib.import_module(f".{room}", __package__) for room in _SELF_CHECKING_ROOMS]
+    return frozenset(name for room in rooms for name in room.FINALS)
 
 
 def allows_missing(estimator: Any) -> bool:

@@ -17,7 +17,6 @@ from typing import Any
 
 from demijohn.messages import Array
 
-
 #: From here on an engine is worth sharing among processes: some 16 MB in the kernel's form, and in
 #: onnxruntime 300 MB for each process that builds it.
 LARGE_NODES = 1_000_000
@@ -50,8 +49,8 @@ class Ensemble:
     #: Run before the trees: from the model's rows to those that the trees read, with the same columns (their
     #: categories become numbers, or NaN where they are unknown). None: the trees read the rows themselves.
     prepare: Callable[[Array], Array] | None = None
-    #: The objects that own the nodes, where nothing else tells the ensemble's arrays. Of two ensembles made of
-    #: the same objects, the nodes are equal, and values and start too unless ``gives_leaves`` differs.
+    #: The objects that own the nodes, where these alone tell what the arrays are. Two ensembles that are
+    #: made of the same have equal nodes; equal values and start too, unless ``gives_leaves`` differs.
     made_of: tuple[Any, ...] = ()
     gives_leaves: bool = False  #: The sums are the number of the leaf in each tree, one output per tree.
 

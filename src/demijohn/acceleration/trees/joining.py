@@ -108,9 +108,9 @@ def _nodes(trees: Sequence[Tree], roots: Array, sizes: Array) -> dict[str, Array
     missing_left = np.concatenate([tree.missing_left for tree in trees]).astype(bool)
     for array, at_leaves in ((feature, 0), (threshold, 0.0), (missing_left, False)):
         array[is_leaf] = at_leaves
-    for children in (left, right):
-        children += offsets
-        children[is_leaf] = -1
+    left += offsets
+    right += offsets
+    left[is_leaf] = right[is_leaf] = -1
     return {
         "feature": feature,
         "threshold": threshold,

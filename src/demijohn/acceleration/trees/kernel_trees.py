@@ -11,7 +11,6 @@ Rules of this room:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -61,22 +60,26 @@ def forest_of(ensemble: Ensemble) -> kernels.Forest:
     """
     if not kernels.IS_BUILT:
         raise Unconvertible(kernels.WHY_NOT)
-    with _lock():
-        found = _find(ensemble)
-        if found is None:
-            packed = _pack(ensemble)
-            digest = blake2b(packed.packed(), digest_size=32).digest()
-            found = _by_content.setdefault(digest, packed)
-            if ensemble.made_of:
-                _origins.setdefault(found, _Origin(ensemble.made_of, ensemble.gives_leaves))
-        return found
+    found = _find(ensemble)
+    if found is None:
+        packed = _pack(ensemble)
+        digest = blake2b(packed.packed(), digest_size=32).digest()
+        found = _by_content.setdefault(digest, packed)
+        if ensemble.made_of:
+            _origins.setdefault(found, _Origin(ensemble.made_of, ensemble.gives_leaves))
+    return found
 
 
 def _find(ensemble: Ensemble) -> kernels.Forest | None:
     """Find a forest that was made of the same trees; any has their leaves, not any their values."""
-    for forest, origin in list(_origins.items()):
-        suits = ensemble.gives_leaves or not origin.gives_leaves
-        if suits and _are_same(origin.made_of, ensemble.made_of):
+    if not ensemble.made_of:
+        return None
+    for reference in _origins.keyrefs():  # a copy, so no lock that a fork could leave shut
+        forest = reference()
+        origin = None if forest is None else _origins.get(forest)
+        if origin is None or (origin.gives_leaves and not ensemble.gives_leaves):
+            continue
+        if _are_same(origin.made_of, ensemble.made_of):
             return forest
     return None
 
@@ -138,7 +141,7 @@ def _pack(ensemble: Ensemble) -> kernels.Forest:
 
 def _whole_categories(ensemble: Ensemble) -> Callable[[Array], Array] | None:
     """Stand aside from a category that is no whole number; the kernel would cut it off to one."""
-    if ensemble.categorical is None:
+    if ensemble.known_categories is None or ensemble.categorical is None:  # the first is there unread
         return None
     columns = np.unique(ensemble.feature[ensemble.categorical >= 0])
 

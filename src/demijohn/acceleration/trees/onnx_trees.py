@@ -271,6 +271,8 @@ def _category_reader(ensemble: Ensemble) -> Callable[[Array], Array] | None:
 
     def read(matrix: Array) -> Array:
         values = matrix[:, columns]
+        if np.isinf(values).any():
+            raise StepAside("a category is infinite, which encoders refuse")
         is_category = (values >= 0) & (values < N_CATEGORIES) & (values == np.floor(values))
         codes = rows + np.where(is_category, values, 0).astype(np.intp)
         prepared = matrix.copy()
