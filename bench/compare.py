@@ -199,7 +199,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--connections", type=numbers, default=[1, 16], help="of workload one")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--windows", type=int, default=2, help="runs of wrk per round")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a run of wrk")
+    parser.add_argument("--seconds", type=int, default=1, help="length of a run of wrk")
     parser.add_argument("--port", type=int, default=18080)
     parser.add_argument("--demijohn", type=Path, default=Path(sys.executable).with_name("demijohn"))
     parser.add_argument("--report", type=Path, default=RESULTS / "report", help="path of the .md and .svg")

@@ -97,9 +97,9 @@ def ask(
         return response.status, response.read()
 
 
-def load(url: str, body: Path, connections: int, seconds: float, mode: str) -> dict[str, Any]:
+def load(url: str, body: Path, connections: int, seconds: int, mode: str) -> dict[str, Any]:
     """Post a body for a while over kept-alive connections; returns what it cost and how it went."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", "post.lua", url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", "post.lua", url]
     loop_ms, cpu_before = fixed_loop_ms(), cpu_seconds()
     done = subprocess.run(
         [*PIN[mode][1], *command], env={**os.environ, "BODY": str(body)}, check=True, cwd=HERE,

@@ -4,9 +4,11 @@
     .venv/bin/python bench/steps.py --models linear,forest --seconds 3
 
 Fits small models, serves them in this process as a worker of ``demijohn serve`` would, and times the
-functions that a request passes through, best of many; what lies between two of them is the difference of
-what encloses them. ``bench/profile.py`` it is not called: the standard library has a ``profile``. Then, where there is wrk, a real server on core 0 says what a request
-costs in all, beside a bare Granian app that reads the same body. Figures are CPU in µs.
+functions that a request passes through, best of many; a step is the difference of two calls, one of which
+goes a step further. Then, where there is wrk, a real server on core 0 says what a request costs in all,
+beside a bare Granian app that reads the same body. Figures are CPU in µs.
+
+It is not called profile.py: that would stand before the standard library's ``profile`` for every script here.
 """
 
 from __future__ import annotations
@@ -29,68 +31,20 @@ from typing import Any
 import environments
 import joblib
 import processes
-from models import mixed_frame
+from steps_models import MODELS
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 SIZES = (1, 1000)
 CONNECTIONS = {1: 16, 1000: 4}  #: By rows per request.
 PORT, HELLO_PORT = 18090, 18091
-_BLOCK_S = 0.004  #: Calls are timed in blocks of about so long: short ones find quiet moments.
+_BLOCK_S = 0.001  #: Calls are timed in blocks of about so long: short ones find quiet moments.
 _START_S = 60.0
 
 Table = dict[str, dict[int, float | None]]  # step -> rows per request -> µs
 
 
 # Models -------------------------------------------------------------------------------------
-
-
-def linear() -> tuple[Any, Any]:
-    from sklearn.datasets import load_diabetes
-    from sklearn.linear_model import LinearRegression
-
-    rows, target = load_diabetes(return_X_y=True)
-    return LinearRegression().fit(rows, target), rows.tolist()
-
-
-def forest() -> tuple[Any, Any]:
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.ensemble import RandomForestClassifier
-
-    rows, target = load_breast_cancer(return_X_y=True)
-    return RandomForestClassifier(100, random_state=0).fit(rows, target), rows.tolist()
-
-
-def frame() -> tuple[Any, Any]:
-    import numpy as np
-    from sklearn.compose import ColumnTransformer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    table, labels = mixed_frame(1000, np.random.default_rng(0))
-    texts = [name for name in table.columns if name.startswith("cat")]
-    numbers = [name for name in table.columns if name.startswith("num")]
-    encoder = OneHotEncoder(handle_unknown="ignore")
-    columns = ColumnTransformer([("numbers", StandardScaler(), numbers), ("texts", encoder, texts)])
-    model = make_pipeline(columns, LogisticRegression(max_iter=1000))
-    return model.fit(table, labels), table.to_dict("records")
-
-
-def neighbors() -> tuple[Any, Any]:
-    from sklearn.datasets import load_iris
-    from sklearn.neighbors import KNeighborsClassifier
-
-    rows, target = load_iris(return_X_y=True)
-    return KNeighborsClassifier().fit(rows, target), rows.tolist()
-
-
-MODELS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
-    "linear": ("Linear regression, 10 columns", linear),
-    "forest": ("Forest of 100 trees, 30 columns", forest),
-    "frame": ("DataFrame pipeline, 10 numbers and 5 texts", frame),
-    "neighbors": ("k nearest neighbours, 4 columns", neighbors),
-}
 
 
 def write_models(names: list[str], folder: Path) -> dict[str, dict[int, bytes]]:
@@ -172,6 +126,19 @@ def environ_of(name: str, body: bytes) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def idle_queue(worker: Worker, tensors: Any) -> Callable[[], Any]:
+    """Return a call that only goes through a queue: what that costs is little beside what a model does."""
+    from demijohn.batching import Batcher
+
+    settings = worker.settings
+    idle = Batcher(
+        lambda _method, tensors, _parameters: tensors, name="idle", max_batch_size=settings.max_batch_size,
+        max_queue_rows=settings.max_queue_rows, max_queue_s=settings.max_queue_s, concurrency=1,
+        lifecycle=worker.lifecycle,
+    )  # fmt: skip
+    return lambda: idle.submit("predict", tensors, {}, monotonic() + 30)
+
+
 def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Callable[[], Any]]]:
     """Return which engine answers, and the steps of a request as calls that can be repeated."""
     from demijohn.protocols import native
@@ -184,23 +151,28 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     request = native.decode(body, native.JSON, settings)
     tensors = predictor.signature.validate(request.inputs)
     response = predictor.answer("predict", tensors, {}, monotonic() + 30)
-    engines, n_rows = predictor._engines, response.n_rows
-    engine = engines.choose("predict", n_rows)
-    is_own = engines.choose_own("predict", n_rows) is not None
+    n_rows = response.n_rows
+    engine = predictor._engines.choose("predict", n_rows)
+    is_own = predictor._engines.choose_own("predict", n_rows) is not None
     label = f"{'native' if engine is None else engine.name}{'' if is_own else ', through the queue'}"
 
     def decode() -> Any:
         return native.decode(body, native.JSON, settings)
 
+    # Each step on what was just read: texts and pages that were seen before would cost less.
+    def validate() -> Any:
+        return predictor.signature.validate(decode().inputs)
+
     def compute() -> Any:
-        return predictor.runtime.run("predict", tensors, {}) if engine is None else engine.run(tensors)
+        fresh_ones = validate()
+        return predictor.runtime.run("predict", fresh_ones, {}) if engine is None else engine.run(fresh_ones)
 
     def fresh() -> RequestBody:
         return RequestBody(stream, responder, environ, worker.watch)
 
     def in_lane() -> Any:
         environ["wsgi.input"] = fresh()
-        return worker.lane(environ, lambda *_: None)
+        return worker.lane.answer_whole(environ)
 
     def scope() -> dict[str, Any]:
         given = dict(environ)
@@ -211,13 +183,13 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     if responder.status != 200:
         raise SystemExit(f"{name}: answered {responder.status} in process")
     observe, version = services.metrics.observe_request, predictor.version
-    return label, {
+    idle = {} if is_own else {"queue": idle_queue(worker, tensors)}
+    return label, idle | {
         "read": lambda: read_body(environ, fresh(), len(body), settings.max_body_bytes),
         "decode": decode,
-        # Of a request just read: the texts of one that was seen before are known by their hashes.
-        "validate": lambda: predictor.signature.validate(decode().inputs),
+        "validate": validate,
         "compute": compute,
-        "answer": lambda: predictor.answer("predict", tensors, {}, monotonic() + 30),
+        "answer": lambda: predictor.answer("predict", validate(), {}, monotonic() + 30),
         "encode": lambda: native.encode(response, request, native.JSON),
         "count": lambda: observe(name, version, "predict", 200, 1e-4, n_rows, response.inference_s),
         "prediction": lambda: answer_prediction(
@@ -256,14 +228,16 @@ def steps_of(us: dict[str, float]) -> dict[str, float]:
     """Turn times of calls, some of which enclose others, into steps that add up to the last."""
     call = us.pop("nothing")
     us = {name: time_us - call for name, time_us in us.items()}
-    inside = us["read"] + us["validate"] + us["answer"] + us["encode"] + us["count"]
+    inside = us["read"] + us["answer"] + us["encode"] + us["count"]
     total = us["gateway"] - us["scope"]
+    answer = us["answer"] - us["validate"]
+    compute = answer - us["queue"] if "queue" in us else us["compute"] - us["validate"]
     return {
         "read the body": us["read"],
         "decode (protocols)": us["decode"],
         "validate (signature)": us["validate"] - us["decode"],
-        "compute (engine or framework)": us["compute"],
-        "choose it, hand over, queue": us["answer"] - us["compute"],
+        "compute (engine or framework)": compute,
+        "choose it, hand over, queue": answer - compute,
         "encode (protocols)": us["encode"],
         "count (metrics)": us["count"],
         "method, room, Accept, memory": us["prediction"] - inside,
@@ -290,7 +264,7 @@ def why_no_server() -> str | None:
 def serving(files: list[str], folder: Path) -> Iterator[None]:
     """Serve the models, and hello beside them, on core 0."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DEMIJOHN_")}
-    commands = {
+    commands: dict[int, list[str | Path]] = {
         PORT: [BIN / "demijohn", "serve", *files, "--port", str(PORT), "--workers", "1"],
         HELLO_PORT: ["sh", HERE / "peers/hello/start.sh"],
     }
@@ -380,7 +354,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--models", type=names, default=list(MODELS), help=",".join(MODELS))
     parser.add_argument(
-        "--seconds", type=float, default=1.0, help="spent on each model and number of rows in process"
+        "--seconds", type=float, default=0.7, help="spent on each model and number of rows in process"
     )
     return parser.parse_args()
 

@@ -195,6 +195,7 @@ def test_the_snippets_work_as_they_are_pasted(page, server, models):
 
 def test_hostile_names_are_text_on_the_console(page, server, models):
     page.goto(f"{server}/#/hostile")
+    page.locator(".field label").first.wait_for()  # drawn when the model has been fetched
     labels = page.locator(".field label").all_text_contents()
     assert [label for label in labels if label in PAYLOADS] == PAYLOADS
     predict(page, "predict_proba")

@@ -88,13 +88,22 @@ def test_the_kernel_stands_aside_from_no_rows():
 
 
 @needs_kernel
-@pytest.mark.parametrize("value", [0.5, 256.0, 3.999])
-def test_the_kernel_stands_aside_from_a_category_that_no_set_holds(value):
+def test_the_kernel_stands_aside_from_a_category_that_no_set_holds():
     step = kernel_trees.step(read(models.fitted("HistGradientBoosting, small categories"), "predict"))
     rows = np.zeros((2, models.N_COLUMNS))
-    rows[1, models.CATEGORICAL[1]] = value
+    rows[1, models.CATEGORICAL[1]] = 256.0
     with pytest.raises(StepAside):
         step(rows)
+
+
+@needs_kernel
+@pytest.mark.parametrize("value", [0.5, 3.999])
+def test_a_category_that_is_no_whole_number_is_missing(value):
+    model = models.fitted("HistGradientBoosting, small categories")
+    rows = np.zeros((2, models.N_COLUMNS))
+    rows[1, models.CATEGORICAL[1]] = value
+    assert np.array_equal(kernel_trees.step(read(model, "predict"))(rows), model.predict(rows))
+    assert rows[1, models.CATEGORICAL[1]] == value
 
 
 @needs_kernel

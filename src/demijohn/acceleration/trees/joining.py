@@ -32,7 +32,7 @@ class Tree:
     left: Array  #: (n_nodes,): -1 at leaves.
     right: Array  #: (n_nodes,): -1 at leaves.
     missing_left: Array  #: (n_nodes,)
-    values: Array  #: (n_nodes, width): counts at leaves only.
+    values: Array | None  #: (n_nodes, width): counts at leaves only. None: each leaf's own number.
     categorical: Array | None = None  #: (n_nodes,): row of ``left_categories``, or -1.
     left_categories: Array | None = None  #: (n, 8) uint32
 
@@ -99,7 +99,7 @@ def _nodes(trees: Sequence[Tree], roots: Array, sizes: Array) -> dict[str, Array
     left = np.concatenate([tree.left for tree in trees], dtype=np.int32, casting="same_kind")
     right = np.concatenate([tree.right for tree in trees], dtype=np.int32, casting="same_kind")
     is_leaf = left < 0
-    leaf, values = _shared_rows(np.concatenate([tree.values[tree.left < 0] for tree in trees]))
+    leaf, values = _shared_rows(np.concatenate([_leaf_values(tree) for tree in trees]))
     leaf_of_node = np.zeros(len(left), dtype=np.int32)
     leaf_of_node[is_leaf] = leaf
     categorical, left_categories = _categories(trees)
@@ -122,6 +122,13 @@ def _nodes(trees: Sequence[Tree], roots: Array, sizes: Array) -> dict[str, Array
         "categorical": categorical,
         "left_categories": left_categories,
     }
+
+
+def _leaf_values(tree: Tree) -> Array:
+    is_leaf = tree.left < 0
+    if tree.values is None:
+        return np.flatnonzero(is_leaf).astype(np.float64)[:, np.newaxis]
+    return tree.values[is_leaf]
 
 
 def _shared_rows(values: Array) -> tuple[Array, Array]:

@@ -140,16 +140,18 @@ def _pack(ensemble: Ensemble) -> kernels.Forest:
 
 
 def _whole_categories(ensemble: Ensemble) -> Callable[[Array], Array] | None:
-    """Stand aside from a category that is no whole number; the kernel would cut it off to one."""
+    """Make missing what is no whole number, as the framework's encoder does; the kernel would cut it off."""
     if ensemble.known_categories is None or ensemble.categorical is None:  # the first is there unread
         return None
     columns = np.unique(ensemble.feature[ensemble.categorical >= 0])
 
-    def look_at(rows: Array) -> Array:
+    def whole(rows: Array) -> Array:
         categories = rows[:, columns]
-        is_whole = np.floor(categories) == categories
-        if not is_whole.all() and not (is_whole | np.isnan(categories)).all():
-            raise StepAside
+        is_whole = np.floor(categories) == categories  # of infinities too, which are the framework's
+        if is_whole.all():
+            return rows
+        rows = rows.copy()
+        rows[:, columns] = np.where(is_whole, categories, np.nan)
         return rows
 
-    return look_at
+    return whole

@@ -271,8 +271,6 @@ def _category_reader(ensemble: Ensemble) -> Callable[[Array], Array] | None:
 
     def read(matrix: Array) -> Array:
         values = matrix[:, columns]
-        if np.isinf(values).any():
-            raise StepAside("a category is infinite, which encoders refuse")
         is_category = (values >= 0) & (values < N_CATEGORIES) & (values == np.floor(values))
         codes = rows + np.where(is_category, values, 0).astype(np.intp)
         prepared = matrix.copy()
@@ -285,7 +283,7 @@ def _category_reader(ensemble: Ensemble) -> Callable[[Array], Array] | None:
 def _checker(ensemble: Ensemble) -> Callable[[Array], None]:
     """Return what refuses rows that the framework does not answer, or answers in its own way."""
     if ensemble.allows_missing and not ensemble.casts_to_float32:
-        return lambda _matrix: None
+        return _category_checker(ensemble)
     limit = FLOAT32_OVERFLOW if ensemble.casts_to_float32 else np.inf
     # maximum passes a NaN on, fmax passes it over.
     allows_missing = ensemble.allows_missing
@@ -295,5 +293,18 @@ def _checker(ensemble: Ensemble) -> Callable[[Array], None]:
         value = largest(np.absolute(matrix), axis=None)
         if not value < limit and not (allows_missing and np.isnan(value)):
             raise StepAside("a value is missing, infinite or too large")
+
+    return check
+
+
+def _category_checker(ensemble: Ensemble) -> Callable[[Array], None]:
+    """Return what refuses infinite categories, as encoders do, in columns that no split asks for too."""
+    if ensemble.known_categories is None:
+        return lambda _matrix: None
+    columns = np.flatnonzero(ensemble.known_categories.any(axis=1))
+
+    def check(matrix: Array) -> None:
+        if np.isinf(matrix[:, columns]).any():
+            raise StepAside("a category is infinite")
 
     return check

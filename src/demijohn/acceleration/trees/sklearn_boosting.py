@@ -97,9 +97,8 @@ def _read_leaves(estimator: Any, *, is_flat: bool) -> Ensemble:
         return sums if is_flat else sums.reshape(len(sums), *shape)
 
     trees = list(estimator.estimators_.ravel())
-    numbers = [np.arange(tree.tree_.node_count, dtype=np.float64)[:, np.newaxis] for tree in trees]
     return join(
-        [tree_arrays(tree, each) for tree, each in zip(trees, numbers, strict=True)],
+        [tree_arrays(tree, None) for tree in trees],
         # ``apply`` takes NaN, though nothing was fitted with it: the framework's to answer.
         Rows(int(estimator.n_features_in_), casts_to_float32=True, allows_missing=False),
         start=np.zeros(len(trees)),

@@ -99,7 +99,7 @@ def read_embedding(estimator: Any, method: str) -> Ensemble:
         numbers = np.zeros((tree.tree_.node_count, 1))
         numbers[leaves.astype(np.intp), 0] = offset + np.arange(len(leaves))
         values.append(numbers)
-    return _joined(estimator, trees, values, finish, is_one_output_each=True, is_own=False)
+    return _joined(estimator, trees, values, finish, is_own=False)
 
 
 def trees_of(estimator: Any) -> list[Any]:
@@ -120,12 +120,12 @@ def allows_missing(tree: Any) -> bool:
     return bool(tree._support_missing_values(np.empty((0, 1))))
 
 
-def tree_arrays(tree: Any, values: Array, features: Array | None = None) -> Tree:
+def tree_arrays(tree: Any, values: Array | None, features: Array | None = None) -> Tree:
     """Take a tree's own arrays.
 
     Args:
         tree: A fitted decision tree.
-        values: (n_nodes, width): what its leaves add.
+        values: (n_nodes, width): what its leaves add; None: their numbers.
         features: The ensemble's columns that the tree was given; None: all of them.
     """
     nodes = tree.tree_
@@ -145,32 +145,34 @@ def tree_arrays(tree: Any, values: Array, features: Array | None = None) -> Tree
 
 def leaves_of(estimator: Any, trees: Sequence[Any], finish: Finish) -> Ensemble:
     """Read the number of the leaf in each tree, one output per tree."""
-    numbers = [np.arange(tree.tree_.node_count, dtype=np.float64)[:, np.newaxis] for tree in trees]
-    return _joined(estimator, trees, numbers, finish, is_one_output_each=True, gives_leaves=True)
+    return join(
+        [tree_arrays(tree, None) for tree in trees],
+        _rows(estimator, trees),
+        start=np.zeros(len(trees)),
+        finish=finish,
+        columns=np.arange(len(trees)),
+        made_of=tuple(tree.tree_ for tree in trees),
+        gives_leaves=True,
+    )
 
 
 def _joined(
-    estimator: Any,
-    trees: Sequence[Any],
-    values: Sequence[Array],
-    finish: Finish,
-    *,
-    is_one_output_each: bool = False,
-    gives_leaves: bool = False,
-    is_own: bool = True,
+    estimator: Any, trees: Sequence[Any], values: Sequence[Array], finish: Finish, *, is_own: bool = True
 ) -> Ensemble:
-    """Join trees; ``is_own`` says that the values are the trees' own, or the numbers of their nodes."""
-    n_outputs = len(trees) if is_one_output_each else values[0].shape[1]
+    """Join trees; ``is_own`` says that the values are the trees' own, all added to the same outputs."""
     return join(
         [tree_arrays(tree, each) for tree, each in zip(trees, values, strict=True)],
-        # A forest asks its first tree.
-        Rows(int(estimator.n_features_in_), casts_to_float32=True, allows_missing=allows_missing(trees[0])),
-        start=np.zeros(n_outputs),
+        _rows(estimator, trees),
+        start=np.zeros(values[0].shape[1] if is_own else len(trees)),
         finish=finish,
-        columns=np.arange(len(trees)) if is_one_output_each else None,
+        columns=None if is_own else np.arange(len(trees)),
         made_of=tuple(tree.tree_ for tree in trees) if is_own else (),
-        gives_leaves=gives_leaves,
     )
+
+
+def _rows(estimator: Any, trees: Sequence[Any]) -> Rows:
+    # A forest asks its first tree.
+    return Rows(int(estimator.n_features_in_), casts_to_float32=True, allows_missing=allows_missing(trees[0]))
 
 
 def _flat_values(tree: Any) -> Array:
