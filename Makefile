@@ -71,8 +71,16 @@ docs: $(INSTALLED) ## Build the documentation into build/docs; a warning is an e
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/doctrees docs build/docs
 
 .PHONY: bench
-bench: $(INSTALLED) ## Kill workers, drain and overload a server, and print the figures
-	$(BIN)/python bench/resilience.py
+bench: $(INSTALLED) ## Compare with other servers on the same models (needs wrk; hours); ARGS="--peers demijohn,asgi"
+	$(BIN)/python bench/compare.py $(ARGS)
+
+.PHONY: profile
+profile: $(INSTALLED) ## Show where the microseconds of one request go, step by step (a minute)
+	$(BIN)/python bench/steps.py $(ARGS)
+
+.PHONY: resilience
+resilience: $(INSTALLED) ## Kill workers, drain and overload a server, and print the figures (needs wrk)
+	$(BIN)/python bench/resilience.py $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built; `rm -rf .venv` removes the environment too
