@@ -77,9 +77,9 @@ def test_serve_help_names_what_an_operator_would_turn(run: Any) -> None:
     _, out, _ = run("serve", "--help")
     for option in [
         "--host", "--port", "--workers", "--threads", "--name", "--example", "--default", "--alias",
-        "--exact", "--fast", "--reload", "--strict-versions", "--no-batching", "--deadline", "--max-batch-size",
-        "--max-queue-rows", "--max-body-bytes", "--allow-host", "--allow-origin", "--trusted-proxies",
-        "--access-log", "--open",
+        "--exact", "--fast", "--reload", "--strict-versions", "--no-batching", "--deadline",
+        "--max-batch-size", "--max-queue-rows", "--max-body-bytes", "--allow-host", "--allow-origin",
+        "--trusted-proxies", "--access-log", "--open",
     ]:  # fmt: skip
         assert option in out
 
