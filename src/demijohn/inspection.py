@@ -56,8 +56,12 @@ def inspect_file(path: Path, example: Path | None, *, as_json: bool, acceleratio
         _print(_of_artifact(artifact) | {"refused": error.detail}, as_json=as_json)
         raise
     predictor = Predictor(stem(path), "1", runtime, settings, Lifecycle())
-    predictor.settle()
+    predictor.settle(_tell_waiting)
     _print(_of_artifact(artifact) | _of_predictor(predictor), as_json=as_json)
+
+
+def _tell_waiting() -> None:
+    click.echo("demijohn: another process is proving this model's engines; waiting for its plan", err=True)
 
 
 def _of_artifact(artifact: Artifact) -> dict[str, Any]:

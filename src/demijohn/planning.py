@@ -3,20 +3,22 @@
 Rules of this room:
 1. Every probe runs on the model's thread, in the queue's turn, alone, and by the framework itself: a
    request never meets a model that somebody else is just calling.
-2. A function is never called unasked: nothing of it is proved, and its plan is not kept.
+2. No probe begins once the process ends.
+3. A function is never called unasked: nothing of it is proved, and its plan is not kept.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from . import acceleration
-from .acceleration import Candidate, Plan
+from .acceleration import Candidate, OneCore, Plan, provers
 from .batching import Batcher
 from .config import Settings
 from .errors import DemijohnError
@@ -29,15 +31,25 @@ logger = logging.getLogger("demijohn")
 
 PROBE_ROWS = 16
 _PROBE_S = 60.0  # a call that takes longer hangs; the supervisor then replaces the worker
+_LONGEST_TEXT = 300
 _OFF, _FAST = "off", "fast"
 
 
 class Probe(dict[str, Any]):
-    """The parameters of a probe: the framework itself runs it, and tells how long that took."""
+    """The parameters of a probe: the framework itself runs it, and tells how long that took.
+
+    Args:
+        limit: Makes what holds while it runs, in the thread that runs it.
+    """
+
+    def __init__(self, limit: Callable[[], AbstractContextManager[Any]]) -> None:
+        super().__init__(seconds=0.0)
+        self._limit = limit
 
     def run(self, runtime: Runtime, method: str, tensors: Tensors) -> Tensors:
         """Run it; raises what the framework raises."""
-        with np.errstate(all="ignore"):  # rows on the edges overflow, and nobody asked for a warning
+        # Rows on the edges overflow, and nobody asked for a warning.
+        with self._limit(), np.errstate(all="ignore"):
             start = time.perf_counter()
             outputs = runtime.run(method, tensors, {})
             self["seconds"] = time.perf_counter() - start
@@ -66,8 +78,10 @@ class Subject:
         self._settings = settings
         self._batcher = batcher
         self._joins = joins
+        self._on_one_core: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def candidates(self) -> Sequence[Candidate]:
+        self._on_one_core = OneCore()  # by now the framework has loaded its libraries
         return acceleration.candidates(self._runtime, is_fast=self._settings.acceleration == _FAST)
 
     def example(self) -> Tensors:
@@ -77,7 +91,9 @@ class Subject:
         return draw(self.signature, list(self._runtime.example_rows()), n_rows, seed)
 
     def run_native(self, method: str, tensors: Tensors) -> tuple[Tensors, float]:
-        probe = Probe(seconds=0.0)
+        provers.check()
+        probe = Probe(self._on_one_core)
+        # Under a load that fills the queue, joining is what is needed most.
         outputs = self._batcher.submit(method, tensors, probe, self._deadline(), is_probe=True)
         return outputs, probe["seconds"]
 
@@ -111,11 +127,19 @@ class Subject:
             alone = [self._probe(method, {k: v[i : i + 1] for k, v in tensors.items()}) for i in rows]
         except DemijohnError as error:
             return f"the probe rows failed: {error.detail}"
+        except Exception as error:  # the model is foreign code
+            logger.debug("model %s: %s of probe rows", self.name, method, exc_info=error)
+            return f"the probe rows failed: {self._told(error)}"
         return agree(joined, alone)
 
+    def _told(self, error: Exception) -> str:
+        """Return what clients may read of an error: a refusal's first line, unless a path may be in it."""
+        line = str(error).strip().partition("\n")[0][:_LONGEST_TEXT]
+        is_fit = isinstance(error, self._runtime.refusals) and not {"/", "\\"} & set(line)
+        return line if line and is_fit else type(error).__name__
+
     def _probe(self, method: str, tensors: Tensors) -> Tensors:
-        # Under a load that fills the queue, joining is what is needed most.
-        return self._batcher.submit(method, tensors, {}, self._deadline(), is_probe=True)
+        return self.run_native(method, tensors)[0]
 
     def _deadline(self) -> float:
         return time.monotonic() + max(self._settings.deadline_s, _PROBE_S)

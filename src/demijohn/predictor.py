@@ -17,12 +17,12 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Literal
 
-from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
+from .acceleration import Engine, Engines, StepAside, open_cache, provers, settle, take_kept
 from .batching import Batcher, BatchObserver
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
@@ -198,28 +198,34 @@ class Predictor:
 
     # Proof ------------------------------------------------------------------------------------
 
-    def settle(self) -> None:
+    def settle(self, tell_waiting: Callable[[], None] = lambda: None) -> None:
         """Find out what runs each method, and which may be joined; once, in whichever thread is first.
 
         What was found out before, by whatever process of this user, is taken from the plan's file.
+
+        Args:
+            tell_waiting: Called where another process is finding it out, if that takes a while.
+
+        Raises:
+            provers.Interrupted: the process ends; the framework goes on answering.
         """
         with self._first_to_prove() as is_first:
             if not is_first:
                 return
             try:
-                self._settle()
+                self._settle(tell_waiting)
             except Exception:
                 # Foreign code again. The framework goes on answering, alone where nothing is proved.
                 logger.exception("model %s/%s: no plan could be made", self.name, self.version)
             self._engines.state = "settled"
             self._is_proved = True
 
-    def _settle(self) -> None:
+    def _settle(self, tell_waiting: Callable[[], None]) -> None:
         if not may_plan(self.runtime, self._settings):
             self._subject.keep_alone(self._subject.prove_joining())
             return
         key = plan_key(self.runtime, self._settings, joins=self._joins)
-        settle(self._subject, self._engines, key, open_cache() if key else None)
+        settle(self._subject, self._engines, key, open_cache() if key else None, tell_waiting)
 
     def settle_if_known(self) -> None:
         """Use the plan's file where there is one; nothing is proved."""
@@ -277,7 +283,7 @@ def settle_in_background(predictors: Sequence[Predictor]) -> None:
             if (predictor := reference()) is not None:
                 predictor.settle()
 
-    threading.Thread(target=settle_all, name="demijohn-prover", daemon=True).start()
+    provers.start(settle_all, name="demijohn-prover")
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ import pytest
 from tests.model_files import NOBODY
 
 from demijohn.acceleration import cache as caches
+from demijohn.acceleration import provers
 from demijohn.acceleration.cache import PlanCache, open_cache
 from demijohn.acceleration.plan import MethodPlan, Plan, Range, Refused
 
@@ -215,7 +216,7 @@ def test_the_oldest_plans_go(cache: PlanCache, tmp_path: Path, monkeypatch: pyte
             cache.write(key, PLAN)
         os.utime(folder(tmp_path) / f"{key}.json", (instant, instant))
     cache.write("e", PLAN)
-    assert {path.name for path in folder(tmp_path).iterdir()} == {"d.json", "d.lock", "e.json"}
+    assert {path.name for path in folder(tmp_path).iterdir()} == {"d.json", "e.json"}
 
 
 def test_one_at_a_time_has_the_turn(cache: PlanCache) -> None:
@@ -232,6 +233,89 @@ def test_one_at_a_time_has_the_turn(cache: PlanCache) -> None:
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
+
+
+def test_who_waits_long_is_told_once(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "_PATIENCE_S", 0.0)
+    told, looked_again = threading.Semaphore(0), threading.Semaphore(0)
+    lock = caches._lock
+    monkeypatch.setattr(caches, "_lock", lambda path: looked_again.release() or lock(path))
+
+    def wait() -> None:
+        with cache.turn(KEY, told.release):
+            pass
+
+    with cache.turn(KEY):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert told.acquire(timeout=10)
+        for _ in range(5):
+            assert looked_again.acquire(timeout=10)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not told.acquire(blocking=False)
+
+
+def test_the_end_of_the_process_ends_waiting(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = threading.Event()
+    ending.set()
+    monkeypatch.setattr(provers, "_ending", ending)
+    with cache.turn(KEY), pytest.raises(provers.Interrupted), cache.turn(KEY):
+        pass
+
+
+def test_a_turn_leaves_no_file(cache: PlanCache, tmp_path: Path) -> None:
+    with cache.turn(KEY):
+        assert [path.name for path in folder(tmp_path).iterdir()] == [f"{KEY}.lock"]
+    with pytest.raises(KeyError), cache.turn(KEY):
+        raise KeyError
+    assert list(folder(tmp_path).iterdir()) == []
+
+
+def test_a_lock_that_its_owner_has_deleted_meanwhile_is_none(
+    cache: PlanCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder(tmp_path) / f"{KEY}.lock"
+    is_locked = caches._is_locked
+
+    def late(descriptor: int) -> bool:
+        path.unlink()
+        return is_locked(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(caches, "_is_locked", late)
+        assert caches._lock(path) is None
+    with cache.turn(KEY):
+        other = path.with_name("other")
+        other.touch()
+        other.replace(path)  # another process's
+        assert not caches._is_at(path, next(iter(caches._held)))
+    assert caches._held == set()
+
+
+def test_a_child_of_a_fork_has_no_lock(cache: PlanCache, tmp_path: Path) -> None:
+    with cache.turn(KEY):
+        caches._forget_locks()  # as the child does
+        with cache.turn(KEY):
+            pass
+        (folder(tmp_path) / f"{KEY}.lock").touch()
+    assert (folder(tmp_path) / f"{KEY}.lock").exists()  # its parent's
+
+
+def test_what_a_killed_process_left_is_deleted(cache: PlanCache, tmp_path: Path) -> None:
+    lock, old, new = (folder(tmp_path) / name for name in ("b.lock", ".b.1.half", ".b.2.half"))
+    for path in (lock, old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    with cache.turn(KEY):
+        cache.write(KEY, PLAN)
+        assert {path.name for path in folder(tmp_path).iterdir()} == {
+            f"{KEY}.json", f"{KEY}.lock", ".b.2.half",
+        }  # fmt: skip
+
+
+def test_a_plan_that_another_process_deletes_counts_as_the_oldest(tmp_path: Path) -> None:
+    assert caches._changed_at(tmp_path / "gone") == 0
 
 
 _HOLD = """

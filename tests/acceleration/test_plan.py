@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import FunctionTransformer
-from tests.accelerated import Line, engines_of, offer, offer_candidates, predictor, whys
+from tests.accelerated import (
+    FEATURES,
+    Line,
+    engines_of,
+    offer,
+    offer_candidates,
+    predictor,
+    regression,
+    whys,
+)
 
 from demijohn import acceleration
 from demijohn.acceleration import plan as planning
-from demijohn.acceleration.engine import Candidate, StepAside, Unconvertible
+from demijohn.acceleration.engine import Candidate, Part, StepAside, Unconvertible
 from demijohn.acceleration.plan import BORDERS, NATIVE, SIZES, Range
 
 
@@ -189,22 +200,67 @@ def test_a_size_that_would_hold_up_requests_is_not_timed(monkeypatch: pytest.Mon
 def test_parts_are_proved_once_for_all_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def judge_part(part: Any, **options: Any) -> Any:
+    def judge_part(part: Part, **options: Any) -> Any:
         asked.append(part)
         return planning.parity.Verdict("the trees differ", 1)
 
-    class Part:
-        estimator, method = object(), "predict"
-
+    monkeypatch.setattr(planning.parity, "part_reference", lambda *_, **__: None)
     monkeypatch.setattr(planning.parity, "judge_part", judge_part)
-    one = Line(parts=(Part(),))
+    part = Part(regression(), "predict", lambda rows: rows, raising(AssertionError()))
+    one = Line(parts=(part,))
     candidates = [Candidate("numpy", method, lambda: one) for method in ("transform", "inverse")]
     subject: Any = predictor(FunctionTransformer().fit(np.ones((2, 2))))._subject
     offer_candidates(monkeypatch, candidates)
     planner = planning.Planner(subject)
-    assert planner.plan("transform").plan.refused[0].why == "the trees differ"
+    assert planner._why_not(one, None) == "the trees differ"
     assert planner._why_not(one, None) == "the trees differ"
     assert len(asked) == 1
+
+
+def test_engines_of_all_kinds_are_compared_with_the_same_answers_to_a_part() -> None:
+    rows, labels = FEATURES, FEATURES[:, 0] > 0
+    model = predictor(RandomForestClassifier(5, max_depth=3, random_state=0).fit(rows, labels))
+    planner = planning.Planner(model._subject)
+    engines = [
+        one.build()
+        for one in planner._candidates
+        if one.method == "predict_proba" and one.engine in ("onnx", "treelite")
+    ]
+    assert [planner._why_not(engine, None) for engine in engines] == [None, None]
+    (reference,) = planner._part_references.values()
+    n_answers = len(reference._answers)
+    assert n_answers
+    assert planner._why_not(replace(engines[0], name="once more"), None) is None  # type: ignore[type-var]
+    assert len(reference._answers) == n_answers
+    planner.plan("predict_proba")
+    assert planner._part_references == {}
+
+
+def test_an_engine_that_is_beaten_by_far_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 9.0, *[1.0] * 4, 4.0, 40.0])  # two before the proof, each of four after it
+    proved = []
+    monkeypatch.setattr(planning, "_time_engine", lambda *_: next(times))
+    monkeypatch.setattr(planning.Planner, "_why_not", lambda *given: proved.append(given[1].name))
+    offer(monkeypatch, Line(), Line("slow"))
+    model = predictor()
+    model.settle()
+    assert proved == ["numpy"]
+    assert whys(model) == {
+        "slow": "nowhere the fastest, so it was not proved: 4 µs for one row and 40 for 512, "
+        "numpy takes 1 and 1"
+    }
+
+
+@pytest.mark.parametrize("slow", [(2.9, 40.0), (40.0, 2.9)])
+def test_an_engine_that_may_win_somewhere_is_proved(
+    monkeypatch: pytest.MonkeyPatch, slow: tuple[float, float]
+) -> None:
+    times = iter([1.0, 1.0, *[1.0] * 4, *slow, *[9.0] * 4])
+    monkeypatch.setattr(planning, "_time_engine", lambda *_: next(times))
+    offer(monkeypatch, Line(), Line("slow", factor=2))
+    model = predictor()
+    model.settle()
+    assert whys(model)["slow"].startswith("ordinary batches: ")
 
 
 def test_an_engine_that_steps_aside_while_it_is_timed_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

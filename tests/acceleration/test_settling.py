@@ -7,19 +7,24 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.accelerated import (
     FEATURES,
     Line,
     Offer,
     ask,
     engines_of,
+    no_fault,
     offer,
     offer_candidates,
     predictor,
@@ -28,14 +33,17 @@ from tests.accelerated import (
 )
 from tests.acceleration.test_plan import raising
 
+from demijohn import acceleration
 from demijohn.acceleration import key as keys
+from demijohn.acceleration import provers
 from demijohn.acceleration.engine import Candidate, Unconvertible
 from demijohn.acceleration.plan import MethodPlan, Plan, Range
 from demijohn.acceleration.settling import describe, describe_method
 from demijohn.config import Settings
+from demijohn.lifecycle import Lifecycle
 from demijohn.planning import plan_key
 from demijohn.predictor import Predictor
-from demijohn.runtimes import wrap
+from demijohn.runtimes import load, wrap
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,6 +97,70 @@ def test_a_plan_that_was_kept_is_used_without_any_proof(
     assert [record.levelname for record in caplog.records if "predict by numpy (" in record.getMessage()] == [
         "INFO", "DEBUG",
     ]  # fmt: skip
+
+
+def test_a_restart_builds_the_winners_of_a_real_model_and_asks_the_framework_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.joblib"
+    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression()).fit(FEATURES, FEATURES[:, 0] > 0), path)
+    first = Predictor("m", "1", load(path), Settings(), Lifecycle())
+    first.settle()
+    winners = {(method, engine) for method in first.runtime.methods for engine in engines_of(first, method)}
+    restarted = Predictor("m", "1", load(path), Settings(), Lifecycle())
+    calls, built = probes_of(monkeypatch), builds_of(monkeypatch)
+    restarted.settle()
+    assert calls == []
+    assert set(built) == {(method, engine) for method, engine in winners if engine != "native"}
+    assert len(built) == len(set(built))
+    assert restarted.plan() == first.plan()
+
+
+def builds_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Return a list that gets method and engine of each candidate that is built from now on."""
+    built: list[tuple[str, str]] = []
+    find = acceleration.candidates
+
+    def counted(candidate: Candidate) -> Candidate:
+        def build() -> Any:
+            built.append((candidate.method, candidate.engine))
+            return candidate.build()
+
+        return Candidate(candidate.engine, candidate.method, build)
+
+    monkeypatch.setattr(
+        acceleration, "candidates", lambda *args, **options: [*map(counted, find(*args, **options))]
+    )
+    return built
+
+
+def test_another_content_of_the_same_file_has_another_key(tmp_path: Path) -> None:
+    keys = set()
+    for slope in (1, 2):
+        joblib.dump(LinearRegression().fit(FEATURES, slope * FEATURES[:, 0]), tmp_path / "model.joblib")
+        keys.add(plan_key(load(tmp_path / "model.joblib"), Settings()))
+    assert len(keys) == 2
+    assert None not in keys
+
+
+def test_an_interrupted_proof_leaves_no_plan_and_the_framework_in_charge(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    ending = threading.Event()
+    monkeypatch.setattr(provers, "_ending", ending)
+    engine = Line(fault=lambda _: ending.set())
+    offer(monkeypatch, engine, Line("second"))
+    model = predictor()
+    with pytest.raises(provers.Interrupted):
+        model.settle()
+    assert engine.n_calls == 1
+    assert list(folder.iterdir()) == []
+    assert model.plan()["state"] == "proving"
+    assert ask(model).n_rows == 3
+    ending.clear()
+    engine.fault = no_fault
+    model.settle()
+    assert engines_of(model) == ["numpy"]
 
 
 def test_what_is_kept_alone_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +324,7 @@ def test_the_log_says_what_runs_a_model_and_how_fast() -> None:
     plan = MethodPlan(
         (Range(22, "kernel", 4.1), Range(None, "native", 300.0)), (), {"native": (4480.0, 1.0, 1.0, 1.0)}
     )
-    assert describe_method(plan) == ("kernel up to 22 rows, then native (4.1 µs for a row; native 4480 µs)")
+    assert describe_method(plan) == ("kernel up to 22 rows, then native (4.1 µs a row; native 4,480 µs)")
     unknown = MethodPlan((Range(None, "native", None),))
     assert describe(Plan({"predict": plan, "transform": unknown}, {})) == (
         f"predict by {describe_method(plan)}; transform by native"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import subprocess
 import sys
 from hashlib import sha256
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -100,3 +103,20 @@ def test_a_model_that_cannot_be_pickled_has_none() -> None:
 
 def test_a_function_has_none() -> None:
     assert wrap(own, batch=True, example=ROWS).digest() is None
+
+
+def test_a_forest_that_is_loaded_twice_has_one_digest() -> None:
+    content = pickle.dumps(RandomForestClassifier(5, random_state=0).fit(*load_iris(return_X_y=True)))
+    digests = {digest_of(pickle.loads(content), None) for _ in range(3)}
+    assert len(digests) == 1
+    assert None not in digests
+
+
+def test_every_field_of_an_array_of_records_counts() -> None:
+    def digest(*names: str, last: int = 4) -> str | None:
+        records = np.zeros(2, np.dtype([(names[0], "i1"), (names[1], "f8")], align=True))
+        records[names[1]] = 3, last
+        return digest_of(FunctionTransformer(kw_args={"records": records}), None)
+
+    assert digest("a", "b") == digest("a", "b")
+    assert len({digest("a", "b"), digest("b", "a"), digest("a", "b", last=5)}) == 3

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from . import provers
 from .cache import PlanCache, open_cache
+from .cores import OneCore
 from .engine import Candidate, Engine, StepAside
 from .engines import Engines
 from .key import make_key
@@ -24,6 +26,7 @@ __all__ = [
     "Candidate",
     "Engine",
     "Engines",
+    "OneCore",
     "Plan",
     "PlanCache",
     "StepAside",
@@ -32,6 +35,7 @@ __all__ = [
     "make_key",
     "open_cache",
     "prepare",
+    "provers",
     "settle",
     "take_kept",
 ]

@@ -4,7 +4,9 @@ Rules of this room:
 1. The folder is ours alone: where another user owns it, or others may write to it, it is not used.
 2. A file is written whole or not at all. What is read is checked in full; what is broken, foreign or
    of another shape counts as absent, is told once in the log, and is replaced.
-3. One process at a time proves a model; the others wait, each in its background thread.
+3. One process at a time proves a model; the others wait, each in its background thread. The lock is
+   a file of its own, and whoever has it deletes it: who finds that what it has locked is not what
+   stands in the folder begins again.
 4. Whatever goes wrong here costs time, never an answer.
 """
 
@@ -14,12 +16,14 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from . import provers
 from .plan import BORDERS, SIZES, MethodPlan, Plan
 
 logger = logging.getLogger("demijohn.acceleration")
@@ -27,7 +31,11 @@ logger = logging.getLogger("demijohn.acceleration")
 MOST_PLANS = 200  #: The oldest go.
 _MOST_BYTES = 1_000_000
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_LOOK_AGAIN_S = 0.05
+_PATIENCE_S = 1.0  # beyond it, who waits is told so
+_ABANDONED_S = 3600.0
 _told: set[str] = set()
+_held: set[int] = set()  #: Descriptors of locks.
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,40 +80,57 @@ class PlanCache:
             with os.fdopen(os.open(half, flags, 0o600), "wb") as file:
                 file.write(msgspec.json.encode(_File(key, plan)))
             half.replace(path)
-            self._drop_oldest()
+            self._tidy_up()
         except OSError as error:
             _tell(f"plans cannot be kept in {self._folder}: {error.strerror or error}")
 
     @contextmanager
-    def turn(self, key: str) -> Iterator[None]:
+    def turn(self, key: str, tell_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Wait until nobody else proves this model, and have the others wait.
 
         Where the file system knows no locks, nobody waits.
+
+        Args:
+            key: Of the model's plan.
+            tell_waiting: Called once, if it takes longer than a second.
+
+        Raises:
+            provers.Interrupted: the process ends before it is our turn.
         """
+        path = self._folder / f"{key}.lock"
+        descriptor = self._wait_for(path, tell_waiting)
         try:
-            descriptor = os.open(
-                self._folder / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            _tell(f"plans cannot be kept in {self._folder}: {error.strerror or error}")
-            yield
-            return
-        try:
-            _lock(descriptor)
             yield
         finally:
-            os.close(descriptor)  # gives the lock back, unless a process forked meanwhile still has it
+            if descriptor is not None:
+                _unlock(path, descriptor)
+
+    def _wait_for(self, path: Path, tell_waiting: Callable[[], None]) -> int | None:
+        descriptor, told_at = None, time.monotonic() + _PATIENCE_S
+        try:
+            while (descriptor := _lock(path)) is None:
+                provers.pause(_LOOK_AGAIN_S)
+                if time.monotonic() >= told_at:
+                    told_at = float("inf")
+                    tell_waiting()
+        except OSError as error:
+            _tell(f"plans cannot be kept in {self._folder}: {error.strerror or error}")
+        return descriptor
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"
 
-    def _drop_oldest(self) -> None:
-        plans = [(path.stat().st_mtime, path) for path in self._folder.glob("*.json")]
-        for _, path in sorted(plans)[:-MOST_PLANS]:
+    def _tidy_up(self) -> None:
+        """Delete the oldest plans, and what processes left that were killed."""
+        plans = sorted(self._folder.glob("*.json"), key=_changed_at)
+        for path in plans[:-MOST_PLANS]:
             path.unlink(missing_ok=True)
-            # Whoever waits for the lock has it open already; who comes later makes a new one, and at
-            # worst two prove the same.
-            path.with_suffix(".lock").unlink(missing_ok=True)
+        for path in self._folder.glob("*.lock"):
+            if (descriptor := _lock(path)) is not None:
+                _unlock(path, descriptor)
+        for path in self._folder.glob(".*.half"):
+            if _changed_at(path) < time.time() - _ABANDONED_S:
+                path.unlink(missing_ok=True)
 
 
 def open_cache(environ: Mapping[str, str] = os.environ) -> PlanCache | None:
@@ -160,6 +185,14 @@ def _read(path: Path) -> bytes:
     return content
 
 
+def _changed_at(path: Path) -> float:
+    """Return when a file was written, in seconds since 1970; 0 where another process has deleted it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _is_sound(plan: MethodPlan) -> bool:
     """Say whether ranges ascend to "any number" by our borders, and every engine has all its times."""
     borders = [one.up_to_rows for one in plan.ranges]
@@ -169,11 +202,62 @@ def _is_sound(plan: MethodPlan) -> bool:
     return is_ascending and borders[-1:] == [None] and has_times
 
 
-def _lock(descriptor: int) -> None:
+# Locks ----------------------------------------------------------------------------------------
+
+
+def _lock(path: Path) -> int | None:
+    """Make a lock's file, and lock it; returns its descriptor, None where somebody else has it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    _held.add(descriptor)
+    if _is_locked(descriptor) and _is_at(path, descriptor):
+        return descriptor
+    _held.discard(descriptor)
+    os.close(descriptor)
+    return None
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock, unless somebody else has."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     except OSError as error:
         _tell(f"processes may prove the same model twice: {error.strerror or error}")
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Say whether the file is still there: whoever had the lock has deleted it."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _unlock(path: Path, descriptor: int) -> None:
+    if descriptor not in _held:  # a child of a fork came back here: the lock is its parent's
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _tell(f"{path} cannot be deleted: {error.strerror or error}")
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _forget_locks() -> None:
+    """Close the parent's locks: with a copy here they would outlive it."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _tell(text: str) -> None:

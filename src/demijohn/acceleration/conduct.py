@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 
 import numpy as np
 
 from demijohn.messages import Array, Tensors, count_rows
 
+from . import provers
 from .comparison import difference
 from .engine import Engine, StepAside
 
@@ -96,10 +98,9 @@ def _in_threads(engine: Engine, pair: list[Tensors], results: list[Tensors], tol
                 return
 
     threads = [
-        threading.Thread(target=repeat, args=both, daemon=True) for both in zip(pair, results, strict=True)
+        provers.start(partial(repeat, *both), name="demijohn-prover-twin")
+        for both in zip(pair, results, strict=True)
     ]
-    for thread in threads:
-        thread.start()
     for thread in threads:
         thread.join(_LONGEST_S)
     if any(thread.is_alive() for thread in threads):

@@ -229,19 +229,13 @@ def judge(
     return Reference(native, sets, budget_s=budget_s).judge(engine, tolerance=tolerance)
 
 
-def judge_part(
-    part: Part,
-    *,
-    tolerance: float = EXACT,
-    budget_s: float = BUDGET_S,
-    max_threshold_rows: int = 100_000,
-    seed: int = 0,
-) -> Verdict:
-    """Prove a tree ensemble inside an engine against its own estimator, at its own thresholds.
+def part_reference(
+    part: Part, *, budget_s: float = BUDGET_S, max_threshold_rows: int = 100_000, seed: int = 0
+) -> Reference:
+    """Make the reference of a tree ensemble inside engines: its own estimator, at its own thresholds.
 
     Args:
-        part: Its step is given matrices (n_rows, n_features), float64 and C-contiguous.
-        tolerance: Relative.
+        part: Of any of the engines; the same estimator and method have the same reference.
         budget_s: Seconds that the estimator may take, about.
         max_threshold_rows: Of rows at thresholds; larger ensembles are sampled.
         seed: Of everything random.
@@ -257,7 +251,25 @@ def judge_part(
         max_threshold_rows=max_threshold_rows,
         seed=seed,
     )
-    reference = Reference(lambda tensors: _by_estimator(part, tensors), sets, budget_s=budget_s)
+    return Reference(lambda tensors: _by_estimator(part, tensors), sets, budget_s=budget_s)
+
+
+def judge_part(
+    part: Part,
+    *,
+    tolerance: float = EXACT,
+    budget_s: float = BUDGET_S,
+    reference: Reference | None = None,
+) -> Verdict:
+    """Prove a tree ensemble inside an engine against its own estimator.
+
+    Args:
+        part: Its step is given matrices (n_rows, n_features), float64 and C-contiguous.
+        tolerance: Relative.
+        budget_s: Seconds that the estimator may take, about.
+        reference: That ``part_reference`` made; None makes one.
+    """
+    reference = part_reference(part, budget_s=budget_s) if reference is None else reference
     return reference.judge(_PartEngine(part, tolerance), takes_any_layout=False)
 
 

@@ -1,7 +1,8 @@
 """Which engine runs a method for how many rows: proved, then measured, never believed.
 
 Rules of this room:
-1. No engine is timed, let alone used, before ``parity`` has found nothing against it.
+1. No engine is used before ``parity`` has found nothing against it. One that is beaten by far, with
+   one row and with many, by another that is proved will not be used, and need not be proved.
 2. A time is what one call of ``run`` costs, the best of several, in microseconds. What is around
    it is not counted, such as the hand-over to the model's own thread (some 17 µs), which the
    framework needs and a whole engine does not.
@@ -15,16 +16,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from demijohn.messages import Tensors
+from demijohn.messages import Array, Tensors
 from demijohn.signature import Signature
 
-from . import edges, parity
-from .engine import Candidate, Engine, StepAside, Unconvertible
+from . import edges, parity, provers
+from .cores import OneCore
+from .engine import Candidate, Engine, Part, Step, StepAside, Unconvertible
 
 logger = logging.getLogger("demijohn.acceleration")
 
@@ -33,6 +35,7 @@ SIZES = (1, 8, 64, 512)  #: Rows per call that are timed ...
 BORDERS = (2, 22, 181, None)  #: ... and the most rows that each stands for: the geometric middles.
 
 _EQUALLY_FAST = 1.1
+_BEATEN = 3.0
 _SHORT_S = 0.02  # for one time
 _LONG_S = 0.25  # no call of the framework should take longer: requests wait behind it
 _LEAST_CALLS, _MOST_CALLS = 3, 1_000
@@ -125,10 +128,16 @@ class Planner:
         self._subject = subject
         self._candidates = subject.candidates()
         self._probe_sets = None if not self._candidates else _probe_sets(subject)
-        self._parts: dict[tuple[int, str, str], str | None] = {}
+        self._verdicts: dict[tuple[int, str, str], _PartVerdict] = {}
+        self._part_references: dict[tuple[int, str], parity.Reference] = {}
+        self._on_one_core = OneCore()
 
     def plan(self, method: str) -> Chosen:
-        """Find the engines of one method."""
+        """Find the engines of one method.
+
+        Raises:
+            provers.Interrupted: the process ends.
+        """
         try:
             times = _time_native(self._subject, method)
         except Exception as error:  # noqa: BLE001  - the model is foreign code
@@ -138,9 +147,9 @@ class Planner:
         candidates = [one for one in self._candidates if one.method == method]
         reference = self._reference(method) if candidates else None
         for candidate in candidates:
+            provers.check()
             try:
-                engine = candidate.build()
-                trial.enter(candidate.engine, engine, self._why_not(engine, reference))
+                self._try(candidate, trial, reference)
             except Unconvertible as error:
                 trial.refuse(candidate.engine, str(error))
             except Exception as error:
@@ -149,7 +158,13 @@ class Planner:
                     "%s: %s for %s failed", self._subject.name, candidate.engine, method, exc_info=True
                 )
                 trial.refuse(candidate.engine, f"failed with {type(error).__name__}: {_first_line(error)}")
+        self._part_references.clear()  # of answers and rows they hold some hundred MB
         return trial.decide()
+
+    def _try(self, candidate: Candidate, trial: _Trial, reference: parity.Reference | None) -> None:
+        engine = candidate.build()
+        why_not = trial.why_beaten(engine) or self._why_not(engine, reference)
+        trial.enter(candidate.engine, engine, why_not)
 
     def _give_up(self, method: str, why: str) -> Chosen:
         refused = tuple(Refused(one.engine, method, why) for one in self._candidates if one.method == method)
@@ -161,19 +176,62 @@ class Planner:
         def native(tensors: Tensors) -> Tensors:
             return subject.run_native(method, tensors)[0]
 
-        share_s = _PROOF_S / 2 / len(subject.methods)
-        return parity.Reference(native, self._probe_sets or [], budget_s=share_s)
+        return parity.Reference(native, self._probe_sets or [], budget_s=self._share_s())
+
+    def _share_s(self) -> float:
+        return _PROOF_S / 2 / len(self._subject.methods)
 
     def _why_not(self, engine: Engine, reference: parity.Reference | None) -> str | None:
         for part in engine.parts:
             key = (id(part.estimator), part.method, engine.name)
-            if key not in self._parts:  # ``predict`` and ``predict_proba`` may have the same part
-                share_s = _PROOF_S / 2 / max(1, len(self._candidates))
-                verdict = parity.judge_part(part, tolerance=engine.tolerance, budget_s=share_s)
-                self._parts[key] = verdict.why_not
-            if (why := self._parts[key]) is not None:
+            if key not in self._verdicts:  # ``predict`` and ``predict_proba`` may have the same part
+                self._verdicts[key] = _PartVerdict(part.estimator, self._judge_part(part, engine.tolerance))
+            if (why := self._verdicts[key].why_not) is not None:
                 return why
-        return None if reference is None else reference.judge(engine).why_not
+        return None if reference is None else reference.judge(_Watched.of(engine)).why_not
+
+    def _judge_part(self, part: Part, tolerance: float) -> str | None:
+        key = (id(part.estimator), part.method)
+        with self._on_one_core():
+            if key not in self._part_references:  # one for the engines of all kinds
+                self._part_references[key] = parity.part_reference(part, budget_s=self._share_s())
+            watched = replace(part, step=_watched(part.step))
+            return parity.judge_part(
+                watched, tolerance=tolerance, reference=self._part_references[key]
+            ).why_not
+
+
+@dataclass(frozen=True, slots=True)
+class _PartVerdict:
+    estimator: Any  #: Held, so that no other gets its ``id``.
+    why_not: str | None
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An engine that is being proved: once the process ends, it runs no more."""
+
+    name: str
+    is_whole: bool
+    tolerance: float
+    parts: tuple[Part, ...]
+    run: Callable[[Tensors], Tensors]
+
+    @classmethod
+    def of(cls, engine: Engine) -> _Watched:
+        def run(tensors: Tensors) -> Tensors:
+            provers.check()
+            return engine.run(tensors)
+
+        return cls(engine.name, engine.is_whole, engine.tolerance, engine.parts, run)
+
+
+def _watched(step: Step) -> Step:
+    def run(rows: Array) -> Array:
+        provers.check()
+        return step(rows)
+
+    return run
 
 
 def _probe_sets(subject: Subject) -> list[edges.ProbeSet]:
@@ -193,6 +251,20 @@ class _Trial:
 
     def refuse(self, engine: str, why: str) -> None:
         self._refused.append(Refused(engine, self._method, why))
+
+    def why_beaten(self, engine: Engine) -> str | None:
+        """Say, before an engine is proved, who beats it by far with the fewest rows and with the most."""
+        try:
+            least, most = (_time_engine(engine, rows) for rows in (self._rows[0], self._rows[-1]))
+        except StepAside:
+            return None  # whether that is right will be seen
+        for name, times in self._times.items():
+            if times[0] * _BEATEN < least and times[-1] * _BEATEN < most:
+                return (
+                    f"nowhere the fastest, so it was not proved: {least:g} µs for one row and {most:g} for "
+                    f"{SIZES[-1]}, {name} takes {times[0]:g} and {times[-1]:g}"
+                )
+        return None
 
     def enter(self, name: str, engine: Engine, why_not: str | None) -> None:
         """Time an engine, unless something was found against it."""
@@ -291,6 +363,7 @@ def _best_us(call: Callable[[], float]) -> float:
     best = spent = call()
     n_calls = 1
     while spent < _LONG_S and (n_calls < _LEAST_CALLS or (spent < _SHORT_S and n_calls < _MOST_CALLS)):
+        provers.check()
         seconds = call()
         best, spent, n_calls = min(best, seconds), spent + seconds, n_calls + 1
     return round(best * 1e6, 1)

@@ -4,6 +4,7 @@ Rules of this room:
 1. A plan that was kept is believed: its key covers all that it depends on. Its engines are built, and
    nothing is proved or timed again. If one cannot be built after all, the plan is made anew.
 2. A method's engines take over as soon as they are chosen; requests see either the old or the new.
+3. A proof that the end of the process interrupts leaves no plan behind.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from . import provers
 from .cache import PlanCache
 from .engine import Engine
 from .engines import Engines
@@ -21,7 +23,13 @@ from .plan import NATIVE, Chosen, MethodPlan, Plan, Planner, Subject
 logger = logging.getLogger("demijohn.acceleration")
 
 
-def settle(subject: Subject, engines: Engines, key: str | None, cache: PlanCache | None) -> None:
+def settle(
+    subject: Subject,
+    engines: Engines,
+    key: str | None,
+    cache: PlanCache | None,
+    tell_waiting: Callable[[], None] = lambda: None,
+) -> None:
     """Find the engines of a model; blocks until then.
 
     Args:
@@ -29,13 +37,17 @@ def settle(subject: Subject, engines: Engines, key: str | None, cache: PlanCache
         engines: Learns of them.
         key: Of the model's plan; None where it may not be kept.
         cache: Where plans are kept; None where there is no safe place.
+        tell_waiting: Called where another process proves the model, if it takes longer than a second.
+
+    Raises:
+        provers.Interrupted: the process ends.
     """
     if key is None or cache is None:
         _prove(subject, engines)
         return
     if take_kept(subject, engines, cache.read(key)):
         return
-    with cache.turn(key):
+    with cache.turn(key, tell_waiting):
         if not take_kept(subject, engines, cache.read(key)):  # somebody proved it meanwhile
             cache.write(key, _prove(subject, engines))
 
@@ -74,7 +86,9 @@ def _prove(subject: Subject, engines: Engines) -> Plan:
     subject.keep_alone(kept_alone)
     planner = Planner(subject)
     for method in subject.methods:
-        engines.take(method, planner.plan(method))
+        chosen = planner.plan(method)
+        provers.check()  # or what was broken off would count as proved
+        engines.take(method, chosen)
     engines.state = "settled"
     plan = engines.plan(kept_alone)
     logger.info("model %s: %s", subject.name, describe(plan))
@@ -99,13 +113,17 @@ def describe(plan: Plan) -> str:
 
 
 def describe_method(plan: MethodPlan) -> str:
-    """Return what runs a method: ``kernel up to 22 rows, then native (4.1 µs for a row; native 4480 µs)``."""
+    """Return what runs a method: ``kernel up to 22 rows, then native (4.1 µs a row; native 4,480 µs)``."""
     names = [
         one.engine if one.up_to_rows is None else f"{one.engine} up to {one.up_to_rows} rows"
         for one in plan.ranges
     ]
     native_us = plan.times_us.get(NATIVE, (None,))[0]
     first = plan.ranges[0]
-    times = [] if first.us is None else [f"{first.us:g} µs for a row"]
-    times += [f"{NATIVE} {native_us:g} µs"] if native_us is not None and first.engine != NATIVE else []
+    times = [] if first.us is None else [f"{_us(first.us)} a row"]
+    times += [f"{NATIVE} {_us(native_us)}"] if native_us is not None and first.engine != NATIVE else []
     return ", then ".join(names) + (f" ({'; '.join(times)})" if times else "")
+
+
+def _us(us: float) -> str:
+    return f"{us:.1f} µs" if us < 10 else f"{us:,.0f} µs"

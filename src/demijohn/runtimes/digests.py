@@ -14,6 +14,8 @@ import logging
 import pickle
 from typing import Any
 
+import numpy as np
+
 from .object_graph import everything_in
 
 logger = logging.getLogger("demijohn")
@@ -56,10 +58,27 @@ def _is_known(part: object) -> bool:
     return all(module.partition(".")[0] in KNOWN for module in modules)
 
 
+class _Pickler(pickle.Pickler):
+    """Writes of arrays of records the fields alone.
+
+    Between them lies whatever was in memory before: a forest that is loaded twice has two pickles.
+    """
+
+    def reducer_override(self, part: object) -> Any:
+        if isinstance(part, np.ndarray) and part.dtype.names:
+            names = part.dtype.names
+            return _fields, (names, *(part[name] for name in names))
+        return NotImplemented
+
+
+def _fields(names: tuple[str, ...], *arrays: Any) -> None:
+    """Stand in a pickle that nobody reads."""
+
+
 def _digest_of_pickle(model: object) -> str | None:
     hash_ = _Hash()
     try:
-        pickle.Pickler(hash_, protocol=5).dump(model)
+        _Pickler(hash_, protocol=5).dump(model)
     except Exception as error:  # noqa: BLE001  - foreign code: whatever a model's own methods raise
         logger.debug("%s cannot be pickled: %s", type(model).__name__, error)
         return None
