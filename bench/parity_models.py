@@ -57,7 +57,8 @@ def frame() -> tuple[pd.DataFrame, Any]:
 
 def variants() -> dict[str, Callable[[], Case]]:
     """Name -> what fits it."""
-    return dict([*_forests(), *_pipelines(), *_frames(), *_compositions()])
+    frames = [*_linear_frames(), *_tree_frames(), *_filled_frames()]
+    return dict([*_forests(), *_pipelines(), *frames, *_compositions()])
 
 
 def fit(make: Callable[[], Case]) -> Case:
@@ -129,17 +130,18 @@ def _pipelines() -> Named:
     )
 
 
-def _frames() -> Named:
+def columns(encoder: Any, *, fill: bool = True) -> ColumnTransformer:
+    head = [SimpleImputer(strategy="median")] if fill else []
+    return ColumnTransformer(
+        [
+            ("number", make_pipeline(*head, StandardScaler()), ["a", "b", "c", "d", "count"]),
+            ("text", encoder, ["city", "kind", "grade"]),
+        ]
+    )
+
+
+def _linear_frames() -> Named:
     table, labels = frame()
-    numbers = ["a", "b", "c", "d", "count"]
-    texts = ["city", "kind", "grade"]
-
-    def columns(encoder: Any, *, fill: bool = True) -> ColumnTransformer:
-        head = [SimpleImputer(strategy="median")] if fill else []
-        return ColumnTransformer(
-            [("number", make_pipeline(*head, StandardScaler()), numbers), ("text", encoder, texts)]
-        )
-
     yield (
         "table, ignoring logistic",
         lambda: _fitted(
@@ -154,6 +156,10 @@ def _frames() -> Named:
             make_pipeline(columns(OneHotEncoder()), LogisticRegression(max_iter=500)), table, labels
         ),
     )
+
+
+def _tree_frames() -> Named:
+    table, labels = frame()
     yield (
         "table, infrequent boosting",
         lambda: _fitted(
@@ -187,6 +193,10 @@ def _frames() -> Named:
             labels,
         ),
     )
+
+
+def _filled_frames() -> Named:
+    table, labels = frame()
     yield (
         "table, filled texts",
         lambda: _fitted(

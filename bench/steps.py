@@ -151,9 +151,8 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     request = native.decode(body, native.JSON, settings)
     tensors = predictor.signature.validate(request.inputs)
     response = predictor.answer("predict", tensors, {}, monotonic() + 30)
-    n_rows = response.n_rows
-    engine = predictor._engines.choose("predict", n_rows)
-    is_own = predictor._engines.choose_own("predict", n_rows) is not None
+    engine = predictor._engines.choose("predict", response.n_rows)
+    is_own = predictor._engines.choose_own("predict", response.n_rows) is not None
     label = f"{'native' if engine is None else engine.name}{'' if is_own else ', through the queue'}"
 
     def decode() -> Any:
@@ -175,9 +174,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
         return worker.lane.answer_whole(environ)
 
     def scope() -> dict[str, Any]:
-        given = dict(environ)
-        given["wsgi.input"] = stream
-        return given
+        return {**environ, "wsgi.input": stream}
 
     worker.gateway(responder, scope())
     if responder.status != 200:
@@ -191,7 +188,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
         "compute": compute,
         "answer": lambda: predictor.answer("predict", validate(), {}, monotonic() + 30),
         "encode": lambda: native.encode(response, request, native.JSON),
-        "count": lambda: observe(name, version, "predict", 200, 1e-4, n_rows, response.inference_s),
+        "count": lambda: observe(name, version, "predict", 200, 1e-4, response.n_rows, response.inference_s),
         "prediction": lambda: answer_prediction(
             services, native, predictor, "predict", environ, fresh(), monotonic()
         ),

@@ -61,6 +61,24 @@ class Trees:
         return Forest(**{one.name: getattr(self, one.name) for one in fields(self)})
 
 
+def grown(rng: np.random.Generator, n_trees: int, depth: int) -> tuple[list[int], list[int], list[int]]:
+    """Return the roots of trees of every shape, and the children of all nodes; -1 at leaves."""
+    left: list[int] = []
+    right: list[int] = []
+
+    def grow(levels: int) -> int:
+        node = len(left)
+        left.append(-1)
+        right.append(-1)
+        if levels and rng.random() < 0.85:
+            shallow = levels - 1 if rng.random() < 0.6 else int(rng.integers(0, levels))
+            sides = [grow(levels - 1), grow(shallow)]
+            left[node], right[node] = sides if rng.random() < 0.5 else sides[::-1]
+        return node
+
+    return [grow(int(rng.integers(0, depth + 1))) for _ in range(n_trees)], left, right
+
+
 def random_trees(
     seed: int,
     *,
@@ -75,20 +93,7 @@ def random_trees(
 ) -> Trees:
     """Return trees of every shape whose nodes stand in any order."""
     rng = np.random.default_rng(seed)
-    left: list[int] = []
-    right: list[int] = []
-
-    def grow(levels: int) -> int:
-        node = len(left)
-        left.append(-1)
-        right.append(-1)
-        if levels and rng.random() < 0.85:
-            shallow = levels - 1 if rng.random() < 0.6 else int(rng.integers(0, levels))
-            sides = [grow(levels - 1), grow(shallow)]
-            left[node], right[node] = sides if rng.random() < 0.5 else sides[::-1]
-        return node
-
-    roots = [grow(int(rng.integers(0, depth + 1))) for _ in range(n_trees)]
+    roots, left, right = grown(rng, n_trees, depth)
     n_nodes = len(left)
     moved = rng.permutation(n_nodes).astype(np.int32)
 
