@@ -78,7 +78,7 @@ def test_the_engine_is_told_as_far_as_it_is_known(tmp_path: Path, monkeypatch: p
     proved.runtime.sha256 = runtimes.inspect(path).sha256
     proved.settle()
     assert engine_of(path).startswith("numpy (")
-    assert " µs for a row; native " in engine_of(path)
+    assert " µs a row; native " in engine_of(path)
     offer(monkeypatch)
     found_none = predictor(acceleration="fast")
     found_none.runtime.sha256 = proved.runtime.sha256

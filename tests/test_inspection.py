@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from sklearn.preprocessing import FunctionTransformer
 from tests.model_files import HOSTILE, OTHER_VERSION, hostile, iris, pickled_elsewhere, save
 
 from demijohn import inspection
+from demijohn.acceleration import cache as caches
+from demijohn.acceleration import open_cache, provers
 from demijohn.cli import main
+from demijohn.config import Settings
+from demijohn.planning import plan_key
+from demijohn.runtimes import load
 
 
 @pytest.fixture
@@ -170,3 +176,22 @@ def test_what_is_no_model_is_one_line(inspect: Any, tmp_path: Path, content: byt
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("demijohn: ")
     assert why in err
+
+
+def test_who_waits_for_another_process_to_prove_the_model_is_told(
+    inspect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = save(iris(), tmp_path / "m.joblib")
+    key = plan_key(load(path), Settings())
+    cache = open_cache()
+    assert key is not None
+    assert cache is not None
+    other = ExitStack()
+    other.enter_context(cache.turn(key))
+    monkeypatch.setattr(caches, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(provers, "pause", lambda _: other.close())
+    status, out, err = inspect(path)
+    assert status == 0
+    assert err == "demijohn: another process is proving this model's engines; waiting for its plan\n"
+    assert "engine     " in out

@@ -171,10 +171,20 @@ def test_a_method_that_mixes_rows_of_whole_numbers_is_caught_by_one_example_row(
     assert "transform" in model.not_joined
 
 
-def test_a_model_that_fails_on_probe_rows_is_kept_alone() -> None:
-    model = predictor(raising(ValueError("no")))
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("no"), "no"),
+        (ValueError("no\nsecret"), "no"),
+        (ValueError(), "ValueError"),
+        (ValueError("see /etc/model"), "ValueError"),
+        (KeyError("no"), "KeyError"),
+    ],
+)
+def test_a_model_that_fails_on_probe_rows_is_kept_alone(error: Exception, told: str) -> None:
+    model = predictor(raising(error))
     model.prove()
-    assert model.not_joined == {"transform": "the probe rows failed: no"}
+    assert model.not_joined == {"transform": f"the probe rows failed: {told}"}
 
 
 def test_an_estimator_whose_batches_differ_from_its_rows_still_answers_alone() -> None:

@@ -272,6 +272,20 @@ def test_a_turn_leaves_no_file(cache: PlanCache, tmp_path: Path) -> None:
     assert list(folder(tmp_path).iterdir()) == []
 
 
+def test_a_lock_that_cannot_be_deleted_is_given_back_and_told(
+    cache: PlanCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch, cache.turn(KEY):
+        patch.setattr(Path, "unlink", fail)
+        caches._unlock(cache._folder / f"{KEY}.lock", next(iter(caches._held)))
+    assert "cannot be deleted: Read-only" in caplog.text
+    with cache.turn(KEY):
+        pass
+
+
 def test_a_lock_that_its_owner_has_deleted_meanwhile_is_none(
     cache: PlanCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

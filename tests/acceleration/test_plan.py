@@ -237,7 +237,7 @@ def test_engines_of_all_kinds_are_compared_with_the_same_answers_to_a_part() -> 
 
 
 def test_an_engine_that_is_beaten_by_far_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([1.0, 9.0, *[1.0] * 4, 4.0, 40.0])  # two before the proof, each of four after it
+    times = iter([1.0, 1.0, 1.0, 1.0, 4.0, 40.0])  # the ends before the proof, the middle after it
     proved = []
     monkeypatch.setattr(planning, "_time_engine", lambda *_: next(times))
     monkeypatch.setattr(planning.Planner, "_why_not", lambda *given: proved.append(given[1].name))
@@ -255,7 +255,7 @@ def test_an_engine_that_is_beaten_by_far_is_not_proved(monkeypatch: pytest.Monke
 def test_an_engine_that_may_win_somewhere_is_proved(
     monkeypatch: pytest.MonkeyPatch, slow: tuple[float, float]
 ) -> None:
-    times = iter([1.0, 1.0, *[1.0] * 4, *slow, *[9.0] * 4])
+    times = iter([1.0, 1.0, 1.0, 1.0, *slow])
     monkeypatch.setattr(planning, "_time_engine", lambda *_: next(times))
     offer(monkeypatch, Line(), Line("slow", factor=2))
     model = predictor()

@@ -3,7 +3,10 @@
 Rules of this room:
 1. Whatever could change an answer or a choice is in it: the model, the libraries, our own code, the
    machine. What is found under a key needs no second proof.
-2. Nothing is imported to find out; the keys of one process agree with those of the next.
+2. How many cores a process may use is not in it: engines run in one thread, and so does OpenMP while
+   the framework is timed (see ``cores``). BLAS may sum in another order with more threads, which is
+   within what parity allows, and serves the framework and the engines of numpy alike.
+3. Nothing is imported to find out; the keys of one process agree with those of the next.
 """
 
 from __future__ import annotations

@@ -248,6 +248,7 @@ class _Trial:
         self._engines: dict[str, Engine] = {}
         self._times: dict[str, list[float]] = {NATIVE: [us for us, _ in native_us]}
         self._refused: list[Refused] = []
+        self._measured: dict[tuple[str, int], float] = {}
 
     def refuse(self, engine: str, why: str) -> None:
         self._refused.append(Refused(engine, self._method, why))
@@ -255,7 +256,7 @@ class _Trial:
     def why_beaten(self, engine: Engine) -> str | None:
         """Say, before an engine is proved, who beats it by far with the fewest rows and with the most."""
         try:
-            least, most = (_time_engine(engine, rows) for rows in (self._rows[0], self._rows[-1]))
+            least, most = (self._time(engine, index) for index in (0, len(SIZES) - 1))
         except StepAside:
             return None  # whether that is right will be seen
         for name, times in self._times.items():
@@ -270,12 +271,19 @@ class _Trial:
         """Time an engine, unless something was found against it."""
         if why_not is None:
             try:
-                self._times[name] = [_time_engine(engine, rows) for rows in self._rows]
+                self._times[name] = [self._time(engine, index) for index in range(len(SIZES))]
                 self._engines[name] = engine
                 return
             except StepAside:
                 why_not = "leaves rows like the example to the framework"
         self.refuse(name, why_not)
+
+    def _time(self, engine: Engine, index: int) -> float:
+        """Time an engine once with each of ``SIZES``."""
+        key = engine.name, index
+        if key not in self._measured:
+            self._measured[key] = _time_engine(engine, self._rows[index])
+        return self._measured[key]
 
     def decide(self) -> Chosen:
         """Choose for each number of rows; the engines that win nowhere are let go."""
