@@ -61,16 +61,19 @@ def settled(**settings: Any) -> Predictor:
     return model
 
 
-def probes_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that gets an entry for each call of the framework from now on."""
+def probes_of(monkeypatch: pytest.MonkeyPatch, model: Predictor) -> list[str]:
+    """Return a list that gets an entry for each call of a model's framework from now on.
+
+    Of this model alone: those of tests before may still be proved in the background.
+    """
     calls: list[str] = []
-    run = wrap(regression()).__class__.run
+    run = model.runtime.run
 
-    def count(runtime: Any, method: str, *rest: Any) -> Any:
+    def count(method: str, *rest: Any) -> Any:
         calls.append(method)
-        return run(runtime, method, *rest)
+        return run(method, *rest)
 
-    monkeypatch.setattr(wrap(regression()).__class__, "run", count)
+    monkeypatch.setattr(model.runtime, "run", count)
     return calls
 
 
@@ -85,7 +88,7 @@ def test_a_plan_that_was_kept_is_used_without_any_proof(
     offered.built.clear()
     engine.n_calls = 0
     second = predictor()
-    calls = probes_of(monkeypatch)
+    calls = probes_of(monkeypatch, second)
     second.settle()
     assert (offered.built, engine.n_calls, calls) == (["numpy"], 0, [])
     assert second.plan() == first.plan()
@@ -94,7 +97,8 @@ def test_a_plan_that_was_kept_is_used_without_any_proof(
     assert second.batcher._joining == {"predict"}
     assert (ask(second).outputs["predict"] == regression().predict(FEATURES[:3])).all()
     assert engine.n_calls == 1
-    assert [record.levelname for record in caplog.records if "predict by numpy (" in record.getMessage()] == [
+    told = [record for record in caplog.records if record.getMessage().startswith("model m/1: ")]
+    assert [record.levelname for record in told if "predict by numpy (" in record.getMessage()] == [
         "INFO", "DEBUG",
     ]  # fmt: skip
 
@@ -108,7 +112,7 @@ def test_a_restart_builds_the_winners_of_a_real_model_and_asks_the_framework_not
     first.settle()
     winners = {(method, engine) for method in first.runtime.methods for engine in engines_of(first, method)}
     restarted = Predictor("m", "1", load(path), Settings(), Lifecycle())
-    calls, built = probes_of(monkeypatch), builds_of(monkeypatch)
+    calls, built = probes_of(monkeypatch, restarted), builds_of(monkeypatch)
     restarted.settle()
     assert calls == []
     assert set(built) == {(method, engine) for method, engine in winners if engine != "native"}
@@ -169,7 +173,7 @@ def test_what_is_kept_alone_is_kept_too(monkeypatch: pytest.MonkeyPatch) -> None
     first, second = predictor(transformer), predictor(transformer)
     first.settle()
     assert "transform" in first.not_joined
-    calls = probes_of(monkeypatch)
+    calls = probes_of(monkeypatch, second)
     second.settle()
     assert (second.not_joined, second.batcher._joining, calls) == (
         first.not_joined, first.batcher._joining, [],

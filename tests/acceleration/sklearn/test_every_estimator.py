@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from tests.acceleration.sklearn.comparing import same
 from tests.estimators import fitted_estimators
 
 from demijohn.acceleration.engine import EXACT, Backend, StepAside, Unconvertible
@@ -15,19 +16,6 @@ METHODS = {
     "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples",
     "apply",
 }  # fmt: skip
-
-
-def same(got, wanted, tolerance):
-    assert list(got) == list(wanted)
-    for name, want in wanted.items():
-        one = got[name]
-        assert one.dtype == want.dtype, f"{name}: {one.dtype}, not {want.dtype}"
-        assert one.shape == want.shape
-        if want.dtype.kind == "f":
-            scale = np.abs(want[np.isfinite(want)]).max(initial=0.0)
-            np.testing.assert_allclose(one, want, rtol=tolerance, atol=tolerance * scale)
-        else:
-            np.testing.assert_array_equal(one, want)
 
 
 def rows_like(matrix, n_rows, seed, *, is_known=False):

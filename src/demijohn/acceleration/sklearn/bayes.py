@@ -18,7 +18,16 @@ from demijohn.acceleration.engine import Step, StepAside
 from demijohn.messages import Array
 
 from .linear import affine
-from .numerics import Maker, by_method, check_width, floats, label_of, log_sum_exp, refuse_huge
+from .numerics import (
+    Maker,
+    by_method,
+    check_width,
+    exponentials,
+    floats,
+    label_of,
+    log_sum_exp,
+    refuse_huge,
+)
 
 if TYPE_CHECKING:
     from .tables import Factory
@@ -140,26 +149,11 @@ def _log_probabilities(joint_of: Maker) -> Maker:
     return make
 
 
-def _probabilities(joint_of: Maker) -> Maker:
-    logarithms = _log_probabilities(joint_of)
-
-    def make(estimator: Any) -> Step:
-        log_proba = logarithms(estimator)
-
-        def run(rows: Array) -> Array:
-            values = log_proba(rows)
-            return np.exp(values, values)
-
-        return run
-
-    return make
-
-
 def _finals(joint_of: Maker) -> Factory:
     return by_method(
         {
             "predict": _labels(joint_of),
-            "predict_proba": _probabilities(joint_of),
+            "predict_proba": exponentials(_log_probabilities(joint_of)),
             "predict_log_proba": _log_probabilities(joint_of),
             "predict_joint_log_proba": joint_of,
         }

@@ -17,7 +17,16 @@ from demijohn.acceleration.engine import Step, Unconvertible
 from demijohn.messages import Array
 
 from .distances import nearest_of, squared_distances_to
-from .numerics import Maker, by_method, check_width, floats, label_of, plain_classes, refuse_huge
+from .numerics import (
+    Maker,
+    by_method,
+    check_width,
+    exponentials,
+    floats,
+    label_of,
+    plain_classes,
+    refuse_huge,
+)
 
 if TYPE_CHECKING:
     from .tables import Factory
@@ -144,26 +153,11 @@ def _log_probabilities(scores_of: Maker) -> Maker:
     return make
 
 
-def _probabilities(scores_of: Maker) -> Maker:
-    logarithms = _log_probabilities(scores_of)
-
-    def make(estimator: Any) -> Step:
-        log_proba = logarithms(estimator)
-
-        def run(rows: Array) -> Array:
-            values = log_proba(rows)
-            return np.exp(values, values)
-
-        return run
-
-    return make
-
-
 def _finals(scores_of: Maker) -> dict[str, Maker]:
     return {
         "predict": _labels(scores_of),
         "decision_function": _decisions(scores_of),
-        "predict_proba": _probabilities(scores_of),
+        "predict_proba": exponentials(_log_probabilities(scores_of)),
         "predict_log_proba": _log_probabilities(scores_of),
     }
 

@@ -60,6 +60,21 @@ def by_method(makers: Mapping[str, Maker]) -> Factory:
     return make
 
 
+def exponentials(logarithms_of: Maker) -> Maker:
+    """Return the maker for probabilities, from that for their logarithms: fresh arrays, written over."""
+
+    def make(estimator: Any) -> Step:
+        logarithms = logarithms_of(estimator)
+
+        def run(rows: Array) -> Array:
+            values = logarithms(rows)
+            return np.exp(values, values)
+
+        return run
+
+    return make
+
+
 def floats(values: Any, what: str, *, ndim: int | None = None, may_be_single: bool = False) -> Array:
     """Return a fitted array of float64, in the memory order that it has.
 
