@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TORCH := torch==2.13.0
 
 # The lock decides every version; uv is to use the Python of .venv and to fetch no other.
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -32,8 +33,10 @@ $(BIN)/uv:
 
 # Our own code is installed editable, so only a change of what we depend on asks for this again, or of
 # the C kernels, which are compiled then (hatch_build.py).
-$(INSTALLED): pyproject.toml uv.lock hatch_build.py $(wildcard src/demijohn/kernels/*.[ch]) | $(BIN)/uv
+# PyTorch stands outside the lock (pyproject.toml says why), and an exact sync removes what does.
+$(INSTALLED): pyproject.toml uv.lock Makefile hatch_build.py $(wildcard src/demijohn/kernels/*.[ch]) | $(BIN)/uv
 	@$(BIN)/uv sync --quiet --frozen --all-extras --all-groups
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore $(TORCH)
 	@touch $@
 
 .PHONY: demo
