@@ -3,6 +3,8 @@
 Rules of this room:
 1. Files are loaded once, before the fork, so that what is wrong with one is said at once and the
    workers share their pages; and those of a large forest in the form in which an engine runs it.
+   Those of a framework that does not survive a fork are looked at in a process of their own, and
+   loaded by each worker.
 2. Everything that the options name (model, version, file) must be there.
 """
 
@@ -24,6 +26,7 @@ from .errors import ConfigurationError, DemijohnError, LoadError
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .pool import check_name
+from .runtimes.apart import load_apart
 from .runtimes.base import Runtime
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ class Site:
         self._aliases = [_alias(text) for text in options.aliases]
         self._check_names({file.key for file in self._files})
         self._examples = self._read_examples()
-        self._runtimes = [self.load(file) for file in self._files]
+        self._runtimes = [self._look_at(file) for file in self._files]
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
         _tell_passed_over(found.passed_over)
 
@@ -94,6 +97,9 @@ class Site:
             logger.warning("%s: %s", file.path, warning)
         return runtime
 
+    def _look_at(self, file: targets.ModelFile) -> Runtime:
+        return self.load(file) if file.survives_fork else load_apart(lambda: self.load(file))
+
     def make_app(self, lifecycle: Lifecycle) -> WSGIApplication:
         """Build the app; runs in each worker, after the fork."""
         from flask import Flask
@@ -104,7 +110,8 @@ class Site:
         app = Flask("demijohn.serve", static_folder=None)
         models = Demijohn.of_server(app, self._settings, bound_host=self._options.host)
         for file, runtime in zip(self._files, self._runtimes, strict=True):
-            models.add_runtime(file.name, runtime, version=file.version)
+            here = runtime if file.survives_fork else self.load(file)
+            models.add_runtime(file.name, here, version=file.version)
         for alias in self._aliases:
             models.alias(*alias)
         if self._options.default:

@@ -17,8 +17,7 @@ from pathlib import Path
 from . import runtimes
 from .errors import ConfigurationError, LoadError
 from .pool import check_name
-
-MODEL_SUFFIXES = frozenset({".joblib", ".pickle", ".pkl", ".skops"})
+from .runtimes.formats import MODEL_SUFFIXES
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
@@ -51,6 +50,7 @@ class ModelFile:
     runs_code: bool
     sha256: str
     stamp: Stamp | None  #: Taken before the file was read.
+    survives_fork: bool = True  #: Else each worker loads it itself.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -133,7 +133,10 @@ def read_candidate(candidate: Candidate) -> ModelFile:
     before = stamp(candidate.path)
     artifact = runtimes.inspect(candidate.path)
     name = check_name(candidate.name)
-    return ModelFile(name, candidate.version, candidate.path, artifact.runs_code, artifact.sha256, before)
+    return ModelFile(
+        name, candidate.version, candidate.path, artifact.runs_code, artifact.sha256, before,
+        artifact.survives_fork,
+    )  # fmt: skip
 
 
 def stamp(path: Path) -> Stamp | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -22,15 +23,13 @@ from demijohn.errors import LoadError, UntrustedArtifact
 
 from .artifacts import read_artifact
 from .base import Artifact, Joining, Runtime
+from .formats import DATA_SUFFIXES
 
 __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspect", "load", "wrap"]
 
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
 #: from the entry points ``demijohn.runtimes``, named after the root module.
 RUNTIMES: Mapping[str, str] = {"sklearn": "demijohn.runtimes.sklearn"}
-
-#: Names of formats whose loading runs no code. Who names such a file has not agreed to run any.
-DATA_SUFFIXES = frozenset({".skops", ".onnx", ".keras", ".safetensors"})
 
 _ESTIMATOR_METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 
@@ -93,15 +92,17 @@ def load(
     strict_versions: bool = False,
     allow_code: bool = True,
     concurrency: int | None = None,
+    is_trusted: bool = False,
 ) -> Runtime:
     """Load a model file that the operator named.
 
     Args:
-        path: A joblib, pickle or skops file.
+        path: A file of one of ``formats.FORMATS``.
         example: As in ``wrap``.
         strict_versions: Refuse a model that another version of its framework saved.
         allow_code: False refuses formats whose loading runs code (for watched folders).
         concurrency: As in ``wrap``.
+        is_trusted: The operator lets the file run what its format would else refuse.
 
     Raises:
         UntrustedArtifact: code where none is allowed or where the file's name says that there is
@@ -120,7 +121,7 @@ def load(
             f"{path} is no {Path(path).suffix} file but a {artifact.format} file, and loading one runs the"
             " code in it; if you trust its author, give it a name that says what it is"
         )
-    model, notes = _load_and_note(artifact, content)
+    model, notes = _load_and_note(replace(artifact, is_trusted=is_trusted), content)
     if notes and strict_versions:
         raise LoadError(f"{path}: {'; '.join(notes)}")
     try:
@@ -136,16 +137,10 @@ def _load_and_note(artifact: Artifact, content: bytes) -> tuple[object, tuple[st
     """Load a model and say which other versions saved it."""
     from .versions import notes_of
 
+    module, _, function = artifact.loader.partition(":")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if artifact.format == "skops":
-            from .skops_files import load_skops
-
-            model = load_skops(artifact, content)
-        else:
-            from .pickles import load_pickle
-
-            model = load_pickle(artifact, content)
+        model = getattr(importlib.import_module(f"demijohn.runtimes.{module}"), function)(artifact, content)
     return model, notes_of(caught)
 
 

@@ -28,6 +28,9 @@ class Artifact:
     runs_code: bool  #: Loading it runs code that the file names.
     sha256: str
     size_bytes: int
+    loader: str  #: See ``formats.Format``.
+    survives_fork: bool = True  #: See ``formats.Format``.
+    is_trusted: bool = False  #: The operator lets it run what its format would else refuse (``--trust``).
 
 
 class Runtime(Protocol):

@@ -1,0 +1,117 @@
+"""The formats of model files: one table, each told by its content.
+
+Rules of this room:
+1. Telling a format runs nothing, imports no framework and decompresses at most two bytes.
+2. A format has one loader, and a loader never hands a file on to another.
+3. ``trust`` says what loading may do: "data" holds none of the author's code; "inspected" is looked
+   through before it is built; "code" runs what the file names, so it loads only where the operator
+   named the file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Trust = Literal["data", "inspected", "code"]
+
+_PICKLE_PROTOCOLS = range(2, 6)  # those that begin with the opcode PROTO
+_LZ4 = b"\x04\x22\x4d\x18"
+_ZIP = b"PK\x03\x04"
+_COMPRESSED: tuple[
+    tuple[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...
+]
+_COMPRESSED = (
+    (b"\x78", zlib.decompressobj),
+    (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
+    (b"\x5d\x00", lzma.LZMADecompressor),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of model files."""
+
+    name: str
+    framework: str  #: The runtime that loads it: a key of ``RUNTIMES``.
+    trust: Trust
+    #: ``module:function`` below ``demijohn.runtimes``: from an ``Artifact`` and its content to the model.
+    loader: str
+    matches: Callable[[bytes], bool]  #: Says whether a file's content is of this format.
+    suffixes: tuple[
+        str, ...
+    ]  #: By which its files usually go; they decide nothing but what a folder must hold.
+    #: False: the framework, once imported, does not survive a fork, so each worker loads the model itself.
+    survives_fork: bool = True
+
+
+def is_pickle(content: bytes) -> bool:
+    """Say whether content is a pickle, neither compressed nor joblib's."""
+    # joblib writes arrays beside the pickle's own opcodes, so only joblib can read such a file.
+    return _begins_as_pickle(content) and b"joblib.numpy_pickle" not in content
+
+
+def is_joblib(content: bytes) -> bool:
+    """Say whether content is what joblib writes: a pickle with arrays in it, or a compressed one."""
+    if _begins_as_pickle(content):
+        return b"joblib.numpy_pickle" in content
+    return content.startswith(_LZ4) or _is_compressed_pickle(content)
+
+
+def is_skops(content: bytes) -> bool:
+    """Say whether content is a skops file."""
+    return "schema.json" in names_in_zip(content)
+
+
+def names_in_zip(content: bytes) -> frozenset[str]:
+    """Return the names of a zip archive's members; none where content is no such archive."""
+    if not content.startswith(_ZIP):
+        return frozenset()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return frozenset(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return frozenset()
+
+
+def _begins_as_pickle(content: bytes) -> bool:
+    return len(content) > 1 and content[0] == 0x80 and content[1] in _PICKLE_PROTOCOLS
+
+
+def _is_compressed_pickle(content: bytes) -> bool:
+    for magic, decompressor in _COMPRESSED:
+        if content.startswith(magic):
+            try:
+                start = decompressor().decompress(content[:65536], 2)
+            except (zlib.error, OSError, EOFError, lzma.LZMAError):
+                continue
+            return _begins_as_pickle(start)
+    return False
+
+
+#: In the order in which they are tried.
+FORMATS: tuple[Format, ...] = (
+    Format("pickle", "sklearn", "code", "pickles:load_pickle", is_pickle, (".pickle", ".pkl")),
+    Format("joblib", "sklearn", "code", "pickles:load_pickle", is_joblib, (".joblib",)),
+    Format("skops", "sklearn", "inspected", "skops_files:load_skops", is_skops, (".skops",)),
+)
+
+#: Names that promise that loading runs no code. Who names such a file has not agreed to run any.
+DATA_SUFFIXES = frozenset({".keras", ".onnx", ".safetensors"}).union(
+    *(one.suffixes for one in FORMATS if one.trust != "code")
+)
+#: Names that promise a model.
+MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS))
+
+
+def format_of(content: bytes) -> Format | None:
+    """Return the format of a file's content; None where it is of none that is known."""
+    return next((one for one in FORMATS if one.matches(content)), None)
