@@ -144,7 +144,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     from demijohn.protocols import native
     from demijohn.request_body import RequestBody
     from demijohn.web.bodies import read_body
-    from demijohn.web.inference import answer_prediction
+    from demijohn.web.inference import Route, answer_route, read_head
 
     services, settings, predictor = worker.services, worker.settings, worker.predictor(name)
     environ, responder, stream = environ_of(name, body), Responder(), Stream(body)
@@ -169,9 +169,11 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     def fresh() -> RequestBody:
         return RequestBody(stream, responder, environ, worker.watch)
 
+    route, head = Route(native, name), read_head(environ, native, settings)
+    words = "\n".join((*environ, *environ.values()))
+
     def in_lane() -> Any:
-        environ["wsgi.input"] = fresh()
-        return worker.lane.answer_whole(environ)
+        return worker.lane.answer_whole(environ, words, None, fresh(), monotonic())
 
     def scope() -> dict[str, Any]:
         return {**environ, "wsgi.input": stream}
@@ -182,16 +184,14 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     observe, version = services.metrics.observe_request, predictor.version
     idle = {} if is_own else {"queue": idle_queue(worker, tensors)}
     return label, idle | {
-        "read": lambda: read_body(environ, fresh(), len(body), settings.max_body_bytes),
+        "read": lambda: read_body(environ, fresh(), len(body), (), settings.max_body_bytes),
         "decode": decode,
         "validate": validate,
         "compute": compute,
         "answer": lambda: predictor.answer("predict", validate(), {}, monotonic() + 30),
         "encode": lambda: native.encode(response, request, native.JSON),
         "count": lambda: observe(name, version, "predict", 200, 1e-4, response.n_rows, response.inference_s),
-        "prediction": lambda: answer_prediction(
-            services, native, predictor, "predict", environ, fresh(), monotonic()
-        ),
+        "prediction": lambda: answer_route(services, route, environ, fresh(), monotonic(), head),
         "lane": in_lane,
         "gateway": lambda: worker.gateway(responder, scope()),
         "nothing": lambda: None,

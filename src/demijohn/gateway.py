@@ -29,10 +29,15 @@ logger = logging.getLogger("demijohn")
 
 Application = Callable[..., Iterable[bytes]]  # WSGI's; PEP 3333 says which
 Headers = list[tuple[str, str]]
-#: An application may have a method of this name and kind beside WSGI's way, which costs a third of the
-#: gateway's time: from ``environ`` to status, headers and body; None: it is to be called as WSGI says.
-AnswerWhole = Callable[[dict[str, Any]], tuple[int, Headers, bytes] | None]
+#: An application may have a method ``answer_whole`` of this kind beside WSGI's way, which costs more
+#: than all else here: from what the request's head says (texts without X-Request-Id; these in one text;
+#: X-Request-Id), the body and the time of entry to status, headers (clean, where the status is 200) and
+#: body; None: it is to be called as WSGI says.
+AnswerWhole = Callable[
+    [dict[str, Any], str, str | None, RequestBody, float], tuple[int, Headers, bytes] | None
+]
 
+OK = 200
 MAX_HEADER_BYTES = 8 * 1024
 MAX_URL_BYTES = 4 * 1024
 _JOINED_BYTES = 2**20  # longer answers go out piece by piece
@@ -65,7 +70,7 @@ class Gateway:
         self._lifecycle = lifecycle
         self._is_logging = is_logging
         self.n_to_part = 0  #: Answers, from the next one on, that end their connection.
-        self._in_hand: set[_Start] = set()  # adding to a set is atomic, adding to a number is not
+        self._in_hand: set[RequestBody] = set()  # adding to a set is atomic, adding to a number is not
         self._base: dict[str, Any] = {
             "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": "Demijohn",
@@ -90,33 +95,49 @@ class Gateway:
             scope: WSGI's ``environ`` as Granian fills it: strings, and ``wsgi.input``.
         """
         entered = monotonic()
-        start = _Start()
-        self._in_hand.add(start)
+        body = RequestBody(scope.pop("wsgi.input"), responder, scope, self._watch)
+        self._in_hand.add(body)
         try:
-            self._answer(responder, scope, start, entered)
+            status, headers = self._answer(responder, scope, body, entered)
         except DemijohnError as error:  # the application let one of ours through
-            start.refuse(refuse(error, scope), responder)
+            status, headers = _send_refusal(refuse(error, {"HTTP_X_REQUEST_ID": body.request_id}), responder)
         except BaseException:  # foreign code; its sys.exit() must not end a thread of Granian
             logger.exception("the application failed")
-            start.refuse(_EMPTY_500, responder)
-        self._in_hand.discard(start)
+            status, headers = _send_refusal(_EMPTY_500, responder)
+        self._in_hand.discard(body)
         if self._is_logging:
-            body = scope.get("wsgi.input")
-            if isinstance(body, RequestBody) and body.refusal:  # it was answered over the application's head
-                start.status, start.headers = body.refusal.status, list(body.refusal.headers)
-            _log(scope, start, monotonic() - entered)
+            if body.refusal:  # it was answered over the application's head
+                status, headers = body.refusal.status, list(body.refusal.headers)
+            _log(scope, status, headers, monotonic() - entered)
 
-    def _answer(self, responder: Responder, scope: dict[str, Any], start: _Start, entered: float) -> None:
-        stream = scope.pop("wsgi.input")
-        if len("".join(scope.values())) > MAX_URL_BYTES:  # together: one of them may be too long
-            _check_lengths(scope)
+    def _answer(
+        self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
+    ) -> tuple[int, Headers]:
+        request_id = scope.pop("HTTP_X_REQUEST_ID", None)
+        # No name or value has a line's end in it but the path, so that two heads that differ, differ here.
+        words = "\n".join((*scope, *scope.values()))
+        if len(words) + len(request_id or "") > MAX_URL_BYTES:  # together: one of them may be too long
+            _check_lengths({**scope, "HTTP_X_REQUEST_ID": request_id or ""})
+        if self._answer_whole is not None:
+            answer = self._answer_whole(scope, words, request_id, body, entered)
+            if answer is not None:
+                status, headers, whole = answer
+                if status != OK:
+                    _check_headers(headers)
+                headers = self._parting(headers, body)
+                responder.response_bytes(status, headers, whole)
+                return status, headers
+        if request_id is not None:
+            scope["HTTP_X_REQUEST_ID"] = request_id
+        return self._call(responder, scope, body, entered)
+
+    def _call(
+        self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
+    ) -> tuple[int, Headers]:
         scope.update(self._base)
         scope["demijohn.entered"] = entered
-        scope["wsgi.input"] = body = RequestBody(stream, responder, scope, self._watch)
-        if self._answer_whole is not None and (answer := self._answer_whole(scope)) is not None:
-            start.status, start.headers, whole = answer
-            responder.response_bytes(start.status, self._finish(start, body), whole)
-            return
+        scope["wsgi.input"] = body
+        start = _Start()
         pieces = self._application(scope, start)
         try:
             self._send(responder, start, pieces, body)
@@ -124,14 +145,10 @@ class Gateway:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
+        return start.status, start.headers
 
-    def _finish(self, start: _Start, body: RequestBody) -> Headers:
-        """Return the headers as they go out.
-
-        Raises:
-            ValueError: the status or a header cannot be sent.
-        """
-        headers = start.clean_headers()
+    def _parting(self, headers: Headers, body: RequestBody) -> Headers:
+        """Return the headers as they go out: some answers end their connection."""
         # The HTTP layer ends a connection rather than read what nobody asked for, and does not say so:
         # the client's next request on it would be lost.
         if self.n_to_part or self._lifecycle.is_draining or body.is_left_over:
@@ -145,7 +162,7 @@ class Gateway:
         # first body bytestring" -- PEP 3333: a generator does so only when it is asked for that.
         if start.status == 0:
             pieces = _begun(pieces)
-        headers = self._finish(start, body)
+        headers = self._parting(start.clean_headers(), body)
         if start.is_short(pieces):
             responder.response_bytes(start.status, headers, b"".join(pieces))
         else:
@@ -165,11 +182,6 @@ class _Start:
         self.status = int(status[:3])
         self.headers = headers
 
-    def refuse(self, refusal: Refusal, responder: Responder) -> None:
-        """Answer with it, and remember that for the log."""
-        self.status, self.headers = refusal.status, list(refusal.headers)
-        refusal.send(responder)
-
     def clean_headers(self) -> Headers:
         """Return the headers.
 
@@ -178,14 +190,8 @@ class _Start:
         """
         if self.status not in _STATUSES:
             raise ValueError(f"an answer cannot have the status {self.status}")
-        headers = self.headers
-        text = "".join(map("".join, headers))
-        if not (text.isascii() and text.isprintable()):
-            _check_values(headers)
-        for name, _ in headers:
-            if name not in _KNOWN_NAMES and not _TOKEN.match(name):
-                raise ValueError(f"{name!r} cannot name a header")
-        return headers
+        _check_headers(self.headers)
+        return self.headers
 
     def is_short(self, pieces: Iterable[bytes]) -> bool:
         """Say whether the answer is best sent whole: it is there already, or says it is short."""
@@ -195,10 +201,29 @@ class _Start:
         return declared.isdigit() and int(declared) <= _JOINED_BYTES
 
 
+def _check_headers(headers: Headers) -> None:
+    """Refuse headers that cannot be sent.
+
+    Raises:
+        ValueError: says which.
+    """
+    text = "".join(map("".join, headers))
+    if not (text.isascii() and text.isprintable()):
+        _check_values(headers)
+    for name, _ in headers:
+        if name not in _KNOWN_NAMES and not _TOKEN.match(name):
+            raise ValueError(f"{name!r} cannot name a header")
+
+
 def _check_values(headers: Headers) -> None:
     for name, value in headers:
         if not _VALUE.match(value):
             raise ValueError(f"the header {name!r} cannot have the value {value!r}")
+
+
+def _send_refusal(refusal: Refusal, responder: Responder) -> tuple[int, Headers]:
+    refusal.send(responder)
+    return refusal.status, list(refusal.headers)
 
 
 class _Pieces:
@@ -239,9 +264,9 @@ def _check_lengths(environ: Mapping[str, str]) -> None:
             raise HeaderTooLarge(f"A header may have {MAX_HEADER_BYTES} bytes")
 
 
-def _log(environ: Mapping[str, Any], start: _Start, seconds: float) -> None:
-    request_id = next((value for name, value in start.headers if name.lower() == "x-request-id"), "-")
+def _log(environ: Mapping[str, Any], status: int, headers: Headers, seconds: float) -> None:
+    request_id = next((value for name, value in headers if name.lower() == "x-request-id"), "-")
     path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~", encoding="latin-1")
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = f"{now} {request_id} {environ['REQUEST_METHOD']} {path} {start.status} {seconds * 1000:.1f} ms"
+    line = f"{now} {request_id} {environ['REQUEST_METHOD']} {path} {status} {seconds * 1000:.1f} ms"
     print(line, file=sys.stderr, flush=True)  # noqa: T201  - the log that was asked for

@@ -92,7 +92,9 @@ class Encoded(NamedTuple):
 
 def count_rows(tensors: Tensors) -> int:
     """Return the length of axis 0, which all tensors of a request share."""
-    return len(next(iter(tensors.values())))
+    for array in tensors.values():
+        return len(array)
+    raise ValueError("there are no tensors, so there is no number of rows")
 
 
 def plain(array: Array) -> list[Any]:

@@ -100,6 +100,8 @@ class Pool:
             ModelNotFound: no such model, or no default among several.
             VersionNotFound: no such version or alias.
         """
+        if alias is None and version is None and (found := self._entries.get(name or "")) is not None:
+            return found.latest  # as most ask
         entry = self.entry(self._default_name() if name is None else name)
         if alias is not None:
             version = entry.aliases.get(alias)

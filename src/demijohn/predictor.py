@@ -110,10 +110,10 @@ class Predictor:
             ServerError: the queue is full, the deadline passed, or the model failed.
         """
         self.check_method(method)
-        if request.parameters:
-            self._check_parameters(method, request.parameters)
-        tensors = self.signature.validate(request.inputs)
-        return self.answer(method, tensors, request.parameters, deadline)
+        inputs, parameters = request
+        if parameters:
+            self._check_parameters(method, parameters)
+        return self.answer(method, self.signature.validate(inputs), parameters, deadline)
 
     def answer(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float

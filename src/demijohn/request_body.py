@@ -67,7 +67,7 @@ class RequestBody:
         self._stream = stream
         self._watch = watch
         self._responder = responder
-        self._request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        self.request_id = environ.get("HTTP_X_REQUEST_ID", "")
         self._length = environ.get("CONTENT_LENGTH", "")
         self._is_chunked = "HTTP_TRANSFER_ENCODING" in environ
 
@@ -123,7 +123,10 @@ class RequestBody:
     @property
     def is_left_over(self) -> bool:
         """Say whether a part of the body has not been read."""
-        return not self._has_ended and self._received_bytes < self._announced_bytes()
+        received = self._received_bytes
+        if self._has_ended or str(received) == self._length:
+            return False
+        return received < self._announced_bytes()
 
     def _announced_bytes(self) -> float:
         """Return how long the body is to be; infinity where only its end will tell."""
@@ -164,7 +167,7 @@ class RequestBody:
         Returns:
             The length of the answer on the wire.
         """
-        refusal = refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self._request_id})
+        refusal = refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self.request_id})
         padded = refusal
         while padded.wire_bytes in unlike or padded is refusal:
             padded = refusal.padded(random.randrange(_MOST_PADDING_BYTES))  # noqa: S311  - no secret

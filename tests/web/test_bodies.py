@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
-from demijohn.web.bodies import PIECE_BYTES, check_length, read_body
+from demijohn.web.bodies import PIECE_BYTES, check_length, read_body, read_encodings
 
 BODY = b"[[1.5, 2.5]]"
 LIMIT = 1_000
@@ -32,7 +32,7 @@ def read(body: bytes, encoding: str = "", limit: int = LIMIT, **environ: Any) ->
 
 
 def read_from(environ: dict[str, Any], stream: BinaryIO, limit: int = LIMIT) -> bytes:
-    return read_body(environ, stream, check_length(environ, limit), limit)
+    return read_body(environ, stream, check_length(environ, limit), read_encodings(environ), limit)
 
 
 class Dribble(io.RawIOBase):

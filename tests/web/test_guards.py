@@ -354,13 +354,13 @@ def test_ids_are_made_anew_in_each_process() -> None:
     script = """
 import os
 from demijohn.web.guards import choose_request_id
-choose_request_id({})
+choose_request_id(None)
 for _ in range(2):
     if os.fork() == 0:
-        print(choose_request_id({}), flush=True)
+        print(choose_request_id(None), flush=True)
         os._exit(0)
     os.wait()
-print(choose_request_id({}))
+print(choose_request_id(None))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert len(set(done.stdout.split())) == 3

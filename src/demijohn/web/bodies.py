@@ -9,7 +9,7 @@ Rules of this room:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
@@ -38,22 +38,36 @@ def check_length(environ: Mapping[str, Any], max_body_bytes: int) -> int | None:
     return length
 
 
-def read_body(environ: Mapping[str, Any], stream: BinaryIO, length: int | None, max_body_bytes: int) -> bytes:
+def read_encodings(environ: Mapping[str, Any]) -> Sequence[str]:
+    """Return how a body is compressed, the last step first.
+
+    Raises:
+        UnsupportedMediaType: the Content-Encoding is not gzip, deflate or identity.
+    """
+    header = environ.get("HTTP_CONTENT_ENCODING")
+    return _encodings(header) if header else ()
+
+
+def read_body(
+    environ: Mapping[str, Any],
+    stream: BinaryIO,
+    length: int | None,
+    encodings: Sequence[str],
+    max_body_bytes: int,
+) -> bytes:
     """Read and decompress a request's body.
 
     Args:
-        environ: WSGI's, for CONTENT_LENGTH, HTTP_CONTENT_ENCODING and ``wsgi.input_terminated``.
+        environ: For CONTENT_LENGTH and ``wsgi.input_terminated``, where there is no ``length``.
         stream: Where the body is read from.
         length: What ``check_length`` says.
+        encodings: What ``read_encodings`` says.
         max_body_bytes: Of the decompressed body.
 
     Raises:
         BodyTooLarge: there is more.
         DecodeError: it ended early, or is not compressed as it says.
-        UnsupportedMediaType: the Content-Encoding is not gzip, deflate or identity.
     """
-    header = environ.get("HTTP_CONTENT_ENCODING")
-    encodings = _encodings(header) if header else ()
     if length is not None:
         body = stream.read(length) if length else b""
         if len(body) != length:

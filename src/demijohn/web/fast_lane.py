@@ -11,6 +11,8 @@ Rules of this room:
    a signal's receiver, an error handler, a changed class or method, a session, middleware inside ours.
    That is asked of the app as it stands, at each request.
 3. Flask's own routing says what a path means, once for each path and Host.
+4. Of a request's head nothing is looked at twice: a head that led to an answer is known by its words,
+   and what of it can change (who looks on, who is asked, whether there is room) is asked each time.
 
 Source: Flask's "Application Structure and Lifecycle", and ``Flask.wsgi_app``.
 """
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 from time import monotonic
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask, Request, Response
@@ -46,8 +48,11 @@ from .errors import answer_exception, encode, refusal_of
 from .services import Services
 
 Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+Whole = tuple[int, list[tuple[str, str]], bytes]  #: Status, headers, body.
 
-_MOST_KNOWN = 1024  # paths: clients choose them
+OK = 200
+_MOST_KNOWN = 1024  # paths and heads: clients choose them
+_MOST_KEPT = 2048  # characters of a head that is kept
 #: What of Flask a request passes through; a subclass or an instance may have its own.
 _STEPS = (
     "app_context", "async_to_sync", "create_url_adapter", "dispatch_request", "do_teardown_appcontext",
@@ -80,40 +85,71 @@ class FastLane:
         self._onlookers = _Onlookers(app, inner, owns_app=owns_app)
         self._prefix = services.settings.url_prefix + "/"
         self._map = _Map(app.url_map, -1, {})
+        self._heads: dict[str, tuple[inference.Route, inference.Head]] = {}  # by what they say
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; PEP 3333."""
-        answer = self.answer_whole(environ)
-        if answer is None:
+        route = self._find(environ)
+        if route is None:
             return self._inner(environ, start_response)
-        status, headers, body = answer
+        entered = environ.get("demijohn.entered") or monotonic()
+        given_id = environ.get("HTTP_X_REQUEST_ID")
+        status, headers, body = self._answer(route, None, environ, environ["wsgi.input"], entered, given_id)
         start_response(_status_line(status), headers)
         return [body]
 
-    def answer_whole(self, environ: WSGIEnvironment) -> tuple[int, list[tuple[str, str]], bytes] | None:
+    def answer_whole(
+        self, environ: WSGIEnvironment, words: str, given_id: str | None, stream: BinaryIO, entered: float
+    ) -> Whole | None:
         """Answer one request, without WSGI's ceremony.
 
         Args:
-            environ: Of the request.
+            environ: What a request's head says, without its X-Request-Id: only texts.
+            words: All of these texts in one.
+            given_id: The client's X-Request-Id.
+            stream: The body.
+            entered: When the server's callable was, on ``time.monotonic()``'s clock.
 
         Returns:
             Status, headers and body; None: it is Flask's to answer.
         """
+        known = self._heads.get(words)
+        if known is not None and not self._onlookers.would_see(environ):
+            return self._answer(*known, environ, stream, entered, given_id)
         route = self._find(environ)
         if route is None:
             return None
-        entered = environ.get("demijohn.entered") or monotonic()
+        whole = self._answer(route, None, environ, stream, entered, given_id)
+        if whole[0] == OK and len(words) <= _MOST_KEPT:
+            head = inference.read_head(environ, route.protocol, self._services.settings)
+            if len(self._heads) >= _MOST_KNOWN:
+                self._heads.clear()
+            self._heads[words] = (route, head)
+        return whole
+
+    def _answer(
+        self,
+        route: inference.Route,
+        head: inference.Head | None,
+        environ: WSGIEnvironment,
+        stream: BinaryIO,
+        entered: float,
+        given_id: str | None,
+    ) -> Whole:
         services = self._services
-        request_id = guards.choose_request_id(environ)
+        request_id = guards.choose_request_id(given_id)
         try:
-            self._check(environ)
-            answer = inference.answer_route(services, route, environ, environ["wsgi.input"], entered)
-            status = 200
+            if head is None:  # else such a head has passed the checks
+                self._check(environ)
+            answer = inference.answer_route(services, route, environ, stream, entered, head)
+            status = OK
         except Exception as error:  # noqa: BLE001  - as Flask, which gives our handler whatever it is
             refusal = refusal_of(error, request_id)
             answer, status = encode(refusal, request_id), refusal.status
         body, content_type, given = answer
-        headers = [*given.items(), ("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        if given:
+            headers = [*given.items(), *headers]
         headers += guards.own_headers(services, environ, request_id, given)
         return status, headers, body
 

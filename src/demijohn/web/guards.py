@@ -79,14 +79,13 @@ def guard() -> Response | None:
 def request_id() -> str:
     """Return the id of the request that Flask handles."""
     if "demijohn_request_id" not in g:
-        g.demijohn_request_id = choose_request_id(request.environ)
+        g.demijohn_request_id = choose_request_id(request.environ.get("HTTP_X_REQUEST_ID"))
     known: str = g.demijohn_request_id
     return known
 
 
-def choose_request_id(environ: Mapping[str, Any]) -> str:
+def choose_request_id(given: str | None) -> str:
     """Return the client's own id of this request, if it is clean, else one made for it."""
-    given: str | None = environ.get("HTTP_X_REQUEST_ID")
     if given is not None and _REQUEST_ID.match(given):
         return given
     return f"{_chance.getrandbits(_REQUEST_ID_BITS):032x}"
@@ -250,9 +249,9 @@ def own_headers(
         given: Names of the answer's own headers, which stay as they are. ``Vary`` is added to them.
     """
     headers = [_VERSION, ("X-Request-Id", request_id)]
-    if "Cache-Control" not in given:
+    if not given or "Cache-Control" not in given:
         headers.append(_NOT_STORED)
-    if "X-Content-Type-Options" not in given:
+    if not given or "X-Content-Type-Options" not in given:
         headers.append(_NOT_GUESSED)
     allowed = shared.settings.allowed_origins
     if allowed:

@@ -8,8 +8,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from time import monotonic
 from typing import Any, BinaryIO, NamedTuple
@@ -19,15 +18,16 @@ from flask import Response, g, request
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from demijohn.config import Settings
 from demijohn.errors import DemijohnError, Draining, NotAcceptable
-from demijohn.messages import Array, Encoded, InferenceResponse
+from demijohn.messages import Encoded, InferenceResponse
 from demijohn.predictor import Predictor
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
-from .bodies import check_length, read_body
+from .bodies import check_length, read_body, read_encodings
 from .services import Services, services
 
-_FEW = 16  # numbers that Python looks through before numpy has begun
+_NULL = b"null"  # as JSON has each number that is not finite
 
 #: Path and protocol; every path takes POST.
 ROUTES = [
@@ -69,8 +69,37 @@ class Route(NamedTuple):
     alias: str | None = None
 
 
+class Head(NamedTuple):
+    """What the headers of a request say, once they have passed: the same headers say it again."""
+
+    media_type: str  #: Of the answer.
+    content_type: str  #: Of the body, as the header came; "" where there is none.
+    length: int | None  #: Of the body, compressed, where the headers tell it.
+    encodings: Sequence[str]  #: How the body is compressed, the last step first.
+
+
+def read_head(environ: Mapping[str, Any], protocol: InferenceProtocol, settings: Settings) -> Head:
+    """Read the headers of a prediction request.
+
+    Raises:
+        NotAcceptable: no form of answer will do.
+        BodyTooLarge: the body is announced to be.
+        UnsupportedMediaType: the body is of a kind or compressed in a way that is not read.
+    """
+    media_type = choose_media_type(environ.get("HTTP_ACCEPT"))
+    length = check_length(environ, settings.max_body_bytes)
+    content_type = environ.get("CONTENT_TYPE") or ""
+    protocol.check_content_type(content_type)
+    return Head(media_type, content_type, length, read_encodings(environ))
+
+
 def answer_route(
-    shared: Services, route: Route, environ: Mapping[str, Any], stream: BinaryIO, entered: float
+    shared: Services,
+    route: Route,
+    environ: Mapping[str, Any],
+    stream: BinaryIO,
+    entered: float,
+    head: Head | None = None,
 ) -> Encoded:
     """Find who is asked, and answer.
 
@@ -80,6 +109,7 @@ def answer_route(
         environ: Of the request, which has passed the checks.
         stream: The body.
         entered: When our callable was, on ``time.monotonic()``'s clock.
+        head: What ``read_head`` has said of such headers before.
 
     Raises:
         DemijohnError: there is no answer.
@@ -88,38 +118,19 @@ def answer_route(
         raise Draining(headers={"Retry-After": "1"})
     protocol, name, method, version, alias = route
     predictor = shared.find(name, version, alias)
-    return answer_prediction(shared, protocol, predictor, method, environ, stream, entered)
-
-
-def answer_prediction(
-    shared: Services,
-    protocol: InferenceProtocol,
-    predictor: Predictor,
-    method: str,
-    environ: Mapping[str, Any],
-    stream: BinaryIO,
-    entered: float,
-) -> Encoded:
-    """Run the steps of one prediction and count it.
-
-    Raises:
-        DemijohnError: one of the steps failed; it has been counted.
-    """
     status, n_rows, inference_s = 500, 0, None
     try:
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
         settings = shared.settings
-        media_type = choose_media_type(environ.get("HTTP_ACCEPT"))
-        length = check_length(environ, settings.max_body_bytes)
-        content_type = environ.get("CONTENT_TYPE") or ""
-        protocol.check_content_type(content_type)
-        body = read_body(environ, stream, length, settings.max_body_bytes)
+        media_type, content_type, length, encodings = head or read_head(environ, protocol, settings)
+        body = read_body(environ, stream, length, encodings, settings.max_body_bytes)
         inference = protocol.decode(body, content_type, settings)
         response = predictor.predict(method, inference, entered + settings.deadline_s)
         answer = protocol.encode(response, inference, media_type)
         status, n_rows, inference_s = 200, response.n_rows, response.inference_s
-        _count_nonfinite(shared, predictor, response)
+        if media_type != native.JSON or _NULL in answer.body:
+            _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:
         status = error.status
@@ -135,18 +146,10 @@ def answer_prediction(
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:
     n_bad = 0
     for array in response.outputs.values():
-        n_bad += _count_bad(array)
+        if array.dtype.kind == "f":
+            n_bad += int(array.size - np.isfinite(array).sum())
     if n_bad:
         shared.metrics.observe_nonfinite(predictor.name, predictor.version, response.method, n_bad)
-
-
-def _count_bad(array: Array) -> int:
-    """Count what is NaN or infinite; most answers hold few numbers, and none such."""
-    if array.dtype.kind != "f" or (array.size == 1 and math.isfinite(array.item())):
-        return 0
-    if array.size <= _FEW and all(map(math.isfinite, array.ravel().tolist())):
-        return 0
-    return int(array.size - np.isfinite(array).sum())
 
 
 def choose_media_type(accept: str | None) -> str:

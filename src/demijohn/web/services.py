@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
+from os import getpid
 
 from flask import current_app
 
@@ -37,13 +37,15 @@ class Services:
 
     def start(self) -> None:
         """Find the models' engines in the background; returns at once."""
-        self._proved = (os.getpid(), self.pool.generation)
+        self._proved = (getpid(), self.pool.generation)
         settle_in_background(self.pool.predictors())
 
     def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
         """Find who answers; see ``Pool.find``."""
-        self.start_once()
-        return self.pool.find(name, version, alias)
+        pool = self.pool
+        if self._proved != (getpid(), pool.generation):
+            self.start()
+        return pool.find(name, version, alias)
 
     def start_once(self) -> None:
         """See to it that the models' engines are found: the first to ask has them found.
@@ -51,7 +53,7 @@ class Services:
         Nobody else would, under a server that is not ours, and a thread begun before its fork would
         not be there after it.
         """
-        if self._proved != (os.getpid(), self.pool.generation):
+        if self._proved != (getpid(), self.pool.generation):
             self.start()
 
     @property
