@@ -12,16 +12,15 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .errors import MAX_PROBLEMS, Problem, SignatureMismatch
 from .messages import Array
-
-if TYPE_CHECKING:
-    from .signature import TensorSpec
+from .tensor_spec import TensorSpec
 
 _NUMBERS = {int, float}
 _SCALARS = {bool, int, float, str}
@@ -73,16 +72,47 @@ def describe(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
+def place_in(name: str | None, path: Sequence[int]) -> str | int | None:
+    """Write where in a row something stands: a column's index, "3,0,2", "image" or "image[3,0]".
+
+    Args:
+        name: Of the tensor; None where the model has only this one.
+        path: The indices below axis 0.
+    """
+    inside = ",".join(map(str, path))
+    if name is not None:
+        return f"{name}[{inside}]" if path else name
+    return path[0] if len(path) == 1 else inside or None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the cells of a flat list stand: they are those of rows of one shape, in order."""
+
+    name: str | None  #: Of the tensor; None where the model has only this one.
+    sizes: Sequence[int]  #: Below axis 0.
+    first_row: int = 0
+
+    def of(self, index: int) -> tuple[int, str | int | None]:
+        """Return a cell's row, and its place in it."""
+        path = []
+        for size in reversed(self.sizes):
+            index, step = divmod(index, size)
+            path.append(step)
+        return self.first_row + index, place_in(self.name, path[::-1])
+
+
 class Caster:
     """Casts values to one spec."""
 
-    __slots__ = ("_cell", "_dtype", "_is_text", "_spec")
+    __slots__ = ("_cell", "_dtype", "_is_text", "_spec", "expected")
 
     def __init__(self, spec: TensorSpec, *, is_text: bool = False) -> None:
         self._spec = spec
         self._is_text = is_text
         self._dtype = _numpy_dtype(spec)
         self._cell = _cell_reader(spec, self._dtype, is_text=is_text)
+        self.expected = _expected(spec)  #: What a cell should be, for problems.
 
     def column(self, values: Sequence[Any] | Array, name: str | int | None, problems: Problems) -> Array:
         """Cast one column.
@@ -99,6 +129,20 @@ class Caster:
         if fast is not None:
             return fast
         cells = [self._read(value, row, name, problems) for row, value in enumerate(values)]
+        return self._pack(cells)
+
+    def flat(self, values: Sequence[Any], place: Place, problems: Problems) -> Array:
+        """Cast the cells of rows of any shape, flattened; see ``column``."""
+        fast = self._fast(values)
+        if fast is not None:
+            return fast
+        cells: list[Any] = []
+        for index, value in enumerate(values):
+            try:
+                cells.append(self._read_cell(value))
+            except _Unfit as misfit:
+                problems.add(*place.of(index), self.expected, str(misfit))
+                cells.append(None)
         return self._pack(cells)
 
     def matrix(self, rows: list[Any], problems: Problems) -> Array:
@@ -181,7 +225,7 @@ class Caster:
         try:
             return self._read_cell(value)
         except _Unfit as misfit:
-            problems.add(row, column, self._expected(), str(misfit))
+            problems.add(row, column, self.expected, str(misfit))
             return None
 
     def _read_cell(self, value: Any) -> Any:
@@ -194,14 +238,6 @@ class Caster:
         if self._spec.is_closed and categories is not None and cell not in categories:
             raise _Unfit(describe(value))
         return cell
-
-    def _expected(self) -> str:
-        spec = self._spec
-        expected = spec.dtype
-        if spec.is_closed and spec.categories is not None:
-            shown = ", ".join(repr(value) for value in spec.categories[:10])
-            expected = f"one of {shown}{', …' if len(spec.categories) > 10 else ''}"
-        return f"{expected} or null" if spec.nullable else expected
 
     def _pack(self, cells: list[Any]) -> Array:
         if self._dtype.kind == "f":
@@ -217,6 +253,14 @@ def _objects(values: Sequence[Any]) -> Array:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
+
+
+def _expected(spec: TensorSpec) -> str:
+    expected = spec.dtype
+    if spec.is_closed and spec.categories is not None:
+        shown = ", ".join(repr(value) for value in spec.categories[:10])
+        expected = f"one of {shown}{', …' if len(spec.categories) > 10 else ''}"
+    return f"{expected} or null" if spec.nullable else expected
 
 
 def _is_rectangle(rows: list[Any], width: int) -> bool:

@@ -2,8 +2,8 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records`` and ``Columns`` are what a client wrote, read but not yet
-   checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns`` and ``NamedTensors`` are what a client wrote, read
+   but not yet checked; ``Tensors`` have passed the signature.
 """
 
 from __future__ import annotations
@@ -55,8 +55,18 @@ class Columns:
     columns: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class NamedTensors:
+    """Arrays that a binary or typed protocol, or a caller in Python, has as they are.
+
+    A model of one input takes one tensor whatever its name; any other takes them by name.
+    """
+
+    tensors: Mapping[str, Array]  #: Axis 0 is the row. Of any dtype; texts as str in an array of objects.
+
+
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix
+Inputs = WrittenInputs | Matrix | NamedTensors
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})

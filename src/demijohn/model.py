@@ -16,18 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from .messages import Array, InferenceRequest, Matrix, Rows, Tensors, plain
+from .messages import Array, InferenceRequest, Matrix, NamedTensors, Rows, Tensors, plain
 from .predictor import Predictor
 from .protocols import native
 from .signature import Signature
+
+_SHORT_FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16")))  # a float64 holds each exactly
+_NESTED = (list, tuple, np.ndarray)
 
 
 class Model:
     """A served model; its prediction methods are attributes.
 
     ``model.predict(X)`` takes what a request's JSON may hold (rows, records, ``{"instances": …}``),
-    an array ``(n_rows, n_features)`` or a DataFrame, and returns the estimator's own array, or a
-    dict of arrays where the method has several outputs.
+    an array ``(n_rows, ...)``, a dict of them or a DataFrame, and returns the estimator's own array,
+    or a dict of arrays where the method has several outputs.
     """
 
     def __init__(self, resolve: Callable[[], Predictor]) -> None:
@@ -110,7 +113,8 @@ def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
     """Read what a caller in Python passed.
 
     Args:
-        X: JSON as Flask parses it, an array, a list of arrays, a DataFrame, or a sparse matrix.
+        X: JSON as Flask parses it, an array, a list of arrays, a dict of arrays (all rows of each
+            input), a DataFrame, or a sparse matrix.
 
     Raises:
         SignatureMismatch: it is none of these.
@@ -125,10 +129,14 @@ def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()  # noqa: N806
     if isinstance(X, np.ndarray):
-        if X.dtype == np.float64 and X.ndim == 2 and X.size and not np.isnan(X).any():
+        if X.ndim > 2:
+            return InferenceRequest(NamedTensors({"inputs": X}))
+        if X.dtype in _SHORT_FLOATS and X.ndim == 2 and X.size and not np.isnan(X).any():
             # A copy: the caller may write to theirs.
-            return InferenceRequest(Matrix(np.array(X, order="C"), lambda: _rows_of(X)))
+            return InferenceRequest(Matrix(np.array(X, np.float64, order="C"), lambda: _rows_of(X)))
         return InferenceRequest(_rows_of(X))
+    if isinstance(X, dict) and X and all(isinstance(value, np.ndarray) for value in X.values()):
+        return InferenceRequest(NamedTensors(X))
     if isinstance(X, (list, tuple)):
         X = [_row(row) for row in X]  # noqa: N806
     return native.read_document(X)
@@ -139,10 +147,15 @@ def _rows_of(array: Array) -> Rows:
 
 
 def _row(row: Any) -> Any:
-    """Return a row as JSON would have it; one in Python may be a tuple or an array."""
+    """Return a row as JSON would have it; one in Python may be a tuple or an array, or hold some."""
+    if isinstance(row, dict) and any(isinstance(value, _NESTED) for value in row.values()):
+        return {name: _row(value) for name, value in row.items()}
     if isinstance(row, np.ndarray):
         row = plain(row)
-    return _cells(list(row)) if isinstance(row, (list, tuple)) else row
+    if not isinstance(row, (list, tuple)):
+        return row
+    cells = _cells(list(row))
+    return [_row(cell) for cell in cells] if any(isinstance(cell, _NESTED) for cell in cells) else cells
 
 
 def _cells(values: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def rows_or_records(rows: list[Any]) -> Rows | Records:
 
 def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator) -> Array:
     if spec.categories:
-        return _draw_known(spec.categories, values.dtype, n_rows, rng)
+        return _draw_known(spec.categories, values.dtype, (n_rows, *values.shape[1:]), rng)
     picked: Array = values[rng.integers(len(values), size=n_rows)]
     kind = picked.dtype.kind
     if kind == "b":
@@ -60,11 +61,11 @@ def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator
 
 
 def _draw_known(
-    categories: Sequence[Any], dtype: np.dtype[Any], n_rows: int, rng: np.random.Generator
+    categories: Sequence[Any], dtype: np.dtype[Any], shape: tuple[int, ...], rng: np.random.Generator
 ) -> Array:
-    drawn = [categories[index] for index in rng.integers(len(categories), size=n_rows)]
+    drawn = [categories[index] for index in rng.integers(len(categories), size=math.prod(shape))]
     cells = [None if cell is None or cell != cell else cell for cell in drawn]
-    return _objects(cells) if dtype.kind == "O" else np.array(cells, dtype)
+    return (_objects(cells) if dtype.kind == "O" else np.array(cells, dtype)).reshape(shape)
 
 
 def _whole(scaled: Array, picked: Array) -> Array:

@@ -32,7 +32,7 @@ class Column:
     """One column of a model's input, wherever its cells are."""
 
     tensor: str
-    index: int | None  #: In a tensor of several columns; None: the tensor is the column.
+    index: int | None  #: Among the cells of a row, in C order; None: the tensor is the column.
     dtype: str  #: As in ``TensorSpec``.
     is_nullable: bool
     is_closed: bool
@@ -45,9 +45,10 @@ def columns_of(signature: Signature, example: Tensors) -> list[Column]:
     columns = []
     for spec in signature.inputs:
         array = example[spec.name]
-        indices: Sequence[int | None] = [None] if array.ndim == 1 else range(array.shape[1])
+        rows = array.reshape(len(array), math.prod(array.shape[1:]))
+        indices: Sequence[int | None] = [None] if array.ndim == 1 else range(rows.shape[1])
         for index in indices:
-            cells = array if index is None else array[:, index]
+            cells = array if index is None else rows[:, index]
             columns.append(
                 Column(
                     spec.name,

@@ -150,14 +150,13 @@ def edited(tensors: Tensors, edits: Sequence[Edit]) -> Tensors:
         edits: (row, column, value); ``MISSING`` becomes what ``validate`` makes of null: NaN, NaT, or
             None in an array of objects.
     """
-    copies = {name: np.array(array) for name, array in tensors.items()}
+    copies = {name: np.array(array, order="C") for name, array in tensors.items()}
     for name in {column.tensor for _, column, value in edits if value is MISSING}:
         if copies[name].dtype.kind in "biu":
             copies[name] = copies[name].astype(object)
     for row, column, value in edits:
-        array = copies[column.tensor]
-        place = row if column.index is None else (row, column.index)
-        array[place] = _missing(array) if value is MISSING else value
+        cells = _cells(copies, column)
+        cells[row] = _missing(cells) if value is MISSING else value
     return copies
 
 
@@ -169,19 +168,18 @@ def _missing(array: Array) -> Any:
 
 def _spread(columns: Sequence[Column], rows: Tensors, rng: np.random.Generator) -> Tensors:
     """Move numbers away from the example, by a tenth of their size or of one up to some thirty times it."""
-    moved = {name: np.array(array) for name, array in rows.items()}
+    moved = {name: np.array(array, order="C") for name, array in rows.items()}
     n_rows = count_rows(rows)
     far = 10.0 ** rng.uniform(-1, 1.5, n_rows)
     for column in columns:
-        array = moved[column.tensor]
-        if array.dtype.kind not in "iuf" or column.categories:
+        cells = _cells(moved, column)
+        if cells.dtype.kind not in "iuf" or column.categories:
             continue
-        cells = array if column.index is None else array[:, column.index]
         shifted = cells + far * np.maximum(np.abs(cells), 1.0) * rng.normal(size=n_rows)
-        if array.dtype.kind in "iu":
-            limits = np.iinfo(array.dtype)
+        if cells.dtype.kind in "iu":
+            limits = np.iinfo(cells.dtype)
             fits = (np.abs(shifted) < 2**31) & (shifted > limits.min) & (shifted < limits.max)
-            shifted = np.where(fits, np.rint(np.where(fits, shifted, 0)).astype(array.dtype), cells)
+            shifted = np.where(fits, np.rint(np.where(fits, shifted, 0)).astype(cells.dtype), cells)
         cells[:] = shifted
     return moved
 
@@ -226,8 +224,9 @@ def _as_tensors(rows: Array, columns: Sequence[Column], base: Tensors) -> Tensor
 
 
 def _cells(tensors: Tensors, column: Column) -> Array:
+    """View one column; the tensor is in C order."""
     array = tensors[column.tensor]
-    return array if column.index is None else array[:, column.index]
+    return array if column.index is None else array.reshape(len(array), -1)[:, column.index]
 
 
 def _joined(first: Tensors, second: Tensors) -> Tensors:

@@ -82,7 +82,7 @@ class Tensor(Struct):
 class ModelSignature(Struct):
     """What a model accepts, and what its methods return."""
 
-    layout: Literal["matrix", "table", "vector"]
+    layout: Literal["matrix", "table", "vector", "tensors"]
     inputs: list[Tensor]
     outputs: dict[str, list[Tensor]]
 
