@@ -138,7 +138,7 @@ def _kind_of_value(value: Any) -> str:
 
 
 def as_json_value(value: Any) -> Any:
-    """Return one cell as JSON can write it: numpy scalars unwrapped, arrays as lists, what is missing None."""
+    """Return one cell as JSON can write it: scalars unwrapped, arrays as lists, what is missing as None."""
     if isinstance(value, (list, tuple, np.ndarray)):
         return [as_json_value(one) for one in value]
     if isinstance(value, np.datetime64):

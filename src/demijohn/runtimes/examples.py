@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from demijohn.errors import ConfigurationError
+from demijohn.errors import ConfigurationError, SignatureMismatch
+from demijohn.example_specs import is_columns
+from demijohn.messages import Records, Rows
 from demijohn.signature import Signature, TensorSpec, as_json_value, infer
 
 MAX_EXAMPLE_ROWS = 5
@@ -34,6 +36,10 @@ class Example:
         Raises:
             ConfigurationError: the example has other columns than the model.
         """
+        if known.layout == "tensors" or any(len(spec.shape) > 2 for spec in known.inputs):
+            return self._fitting(known)
+        if self.signature.layout == "tensors":
+            raise ConfigurationError("The example has tensors by name, and the model takes none")
         if known.layout == "table":
             return Signature("table", self._complete_columns(known))
         if known.layout == "vector":
@@ -50,11 +56,23 @@ class Example:
                 else dict(zip(names, row if isinstance(row, list) else [row], strict=True))
                 for row in self.rows
             ]
+        if signature.layout == "tensors":
+            return list(self.rows)
         if signature.layout == "vector":
             return [next(iter(row.values())) if isinstance(row, Mapping) else _only(row) for row in self.rows]
         if self.signature.layout == "vector":
             return [list(self.rows)]  # one row, given as a plain array
         return list(self.rows)
+
+    def _fitting(self, known: Signature) -> Signature:
+        """Return what a model of tensors knows, which is all there is to know, if the example fits it."""
+        try:
+            known.validate(
+                Records(list(self.rows)) if isinstance(self.rows[0], Mapping) else Rows(list(self.rows))
+            )
+        except SignatureMismatch as error:
+            raise ConfigurationError(f"The example does not fit the model: {error.detail}") from error
+        return known
 
     def _complete_columns(self, known: Signature) -> tuple[TensorSpec, ...]:
         if self.signature.layout != "table":
@@ -129,6 +147,9 @@ def _rows_of(example: Any) -> list[Any]:
             str(label): [as_json_value(v) for v in first.iloc[:, i].tolist()]
             for i, label in enumerate(first.columns)
         }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if is_columns(example):
+        columns = {str(name): as_json_value(array[:MAX_EXAMPLE_ROWS]) for name, array in example.items()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if isinstance(example, Mapping):
         return [{str(name): as_json_value(value) for name, value in example.items()}]

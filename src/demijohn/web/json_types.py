@@ -2,7 +2,8 @@
 
 Rules of this room:
 1. A body that fits its type fits the signature, but for what JSON Schema cannot say: that columns
-   of ``{"inputs": {...}}`` have one length, that 3.0 is no integer, which years an instant can have.
+   of ``{"inputs": {...}}`` have one length, that a free size is one in all rows, that 3.0 is no
+   integer, which years an instant can have.
 2. An answer always fits its type; what is not known of a method's outputs is left open.
 3. A type that is used more than once is kept once, under ``components``.
 
@@ -151,17 +152,20 @@ def _parameters_type(method: str, parameters: Sequence[str]) -> JsonType:
 
 def _name_of(signature: Signature, name: str) -> str:
     """Name the types of a signature: by the model where columns have names, else by what it is."""
-    if signature.layout == "table":
+    if signature.layout in {"table", "tensors"}:
         return name
     spec = signature.inputs[0]
-    width = f"-{spec.shape[1]}" if len(spec.shape) > 1 and spec.shape[1] >= 0 else ""
-    return f"{signature.layout}{width}.{spec.dtype}{'-or-null' if spec.nullable else ''}"
+    sizes = "x".join("any" if size < 0 else str(size) for size in spec.shape[1:])
+    shape = "" if sizes in {"", "any"} else f"-{sizes}"
+    return f"{signature.layout}{shape}.{spec.dtype}{'-or-null' if spec.nullable else ''}"
 
 
 def _forms(signature: Signature, name: str, components: Components) -> dict[str, JsonType]:
     """Return the type of each value that stands under its form's name."""
     if signature.layout == "table":
         return _table_forms(signature, name, components)
+    if signature.layout == "tensors":
+        return _tensor_forms(signature, name, components)
     spec = signature.inputs[0]
     row = _matrix_row(spec, components) if signature.layout == "matrix" else _vector_row(spec, components)
     name = _name_of(signature, name)
@@ -181,11 +185,15 @@ def _forms(signature: Signature, name: str, components: Components) -> dict[str,
 
 
 def _matrix_row(spec: TensorSpec, components: Components) -> JsonType:
-    cells = _kept_cell(spec, components)
-    width = spec.shape[1] if len(spec.shape) > 1 else -1
-    if width < 0:
-        return {"type": "array", "items": cells, "minItems": 1}
-    return {"type": "array", "items": cells, "minItems": width, "maxItems": width}
+    return _nested(_kept_cell(spec, components), spec.shape[1:] or (-1,))
+
+
+def _nested(cell: JsonType, sizes: Sequence[int]) -> JsonType:
+    """Return the type of lists of these sizes, the outermost first; -1 is any."""
+    for size in reversed(sizes):
+        known = {"minItems": 1} if size < 0 else {"minItems": size, "maxItems": size}
+        cell = {"type": "array", "items": cell, **known}
+    return cell
 
 
 def _vector_row(spec: TensorSpec, components: Components) -> JsonType:
@@ -208,6 +216,22 @@ def _table_forms(signature: Signature, name: str, components: Components) -> dic
         "instances": either,
         "inputs": {"anyOf": [rows, records, columns]},
         "dataframe_split": _split_type(order, rows),
+        "dataframe_records": records,
+    }
+
+
+def _tensor_forms(signature: Signature, name: str, components: Components) -> dict[str, JsonType]:
+    """Return the types of records and columns of tensors; of rows too where there is one input."""
+    cells = {spec.name: _nested(_kept_cell(spec, components), spec.shape[1:]) for spec in signature.inputs}
+    cells = {one: components.keep(f"{name}.{one}", cell) for one, cell in cells.items()}
+    required = [spec.name for spec in signature.inputs if not spec.is_optional]
+    records = components.keep(f"{name}.records", _many(_record(cells, required)))
+    columns = {**_record({one: _many(cell) for one, cell in cells.items()}, required), "minProperties": 1}
+    rows = [_many(cell) for cell in cells.values()] if len(cells) == 1 else []
+    either = components.keep(f"{name}.rows-or-records", {"anyOf": [records, *rows]})
+    return {
+        "instances": either,
+        "inputs": {"anyOf": [records, *rows, components.keep(f"{name}.columns", columns)]},
         "dataframe_records": records,
     }
 

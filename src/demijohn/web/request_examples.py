@@ -24,6 +24,13 @@ def json_examples(predictor: Predictor) -> dict[str, Any]:
         return {}
     few = rows[:_FEW]
     columns = predictor.signature.columns
+    if isinstance(rows[0], Mapping) and columns is None:  # of named tensors
+        return {
+            "instances": {"instances": rows},
+            "records": few,
+            "inputs": {"inputs": {name: [row.get(name) for row in few] for name in few[0]}},
+            "dataframe_records": {"dataframe_records": few},
+        }
     if columns is None:
         split = [row if isinstance(row, list) else [row] for row in few]
         return {
@@ -46,20 +53,29 @@ def json_examples(predictor: Predictor) -> dict[str, Any]:
 
 def csv_example(predictor: Predictor) -> str | None:
     """Return a CSV body, header first; None where no example row can be written as CSV."""
-    rows = [_cells(row, predictor.signature.columns) for row in predictor.runtime.example_rows()]
+    names = _header(predictor)
+    rows = [_cells(row, names) for row in predictor.runtime.example_rows()]
     rows = [row for row in rows if all(map(_is_writable, row))][:_FEW]
     if not rows:
         return None
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow(predictor.signature.columns or [f"x{index}" for index in range(len(rows[0]))])
+    writer.writerow(names or [f"x{index}" for index in range(len(rows[0]))])
     writer.writerows([_written(value) for value in row] for row in rows)
     return out.getvalue()
 
 
+def _header(predictor: Predictor) -> Sequence[str] | None:
+    """Return the names of the columns; of tensors, which have them, where each row is a value."""
+    signature = predictor.signature
+    return (
+        tuple(spec.name for spec in signature.inputs) if signature.layout == "tensors" else signature.columns
+    )
+
+
 def _cells(row: Any, columns: Sequence[str] | None) -> list[Any]:
     if isinstance(row, Mapping):
-        return [row.get(name) for name in columns or row]
+        return [row.get(name) for name in columns or ()]
     return row if isinstance(row, list) else [row]
 
 

@@ -5,6 +5,7 @@
  *   table   one field per column up to 256, sent as a record
  *   matrix  one number field per feature up to 64 of a flat row, sent as a list
  *   vector  one text area, sent as one value
+ *   tensors one text area, the row as JSON; so for any row that no form can draw
  */
 
 import { ProblemError, addressOf, post } from "./api.js";
@@ -142,7 +143,8 @@ function drawAnything(inputs, first) {
   area.value = first === undefined ? "" : JSON.stringify(first);
   const shape = inputs.map((spec) => `${spec.dtype} ${drawShape(spec.shape)}`).join(", ");
   const check = () => (isJson(area.value) ? null : "This is not JSON.");
-  return oneArea(area, inputs[0]?.name ?? "row", `one row as JSON; ${shape || "signature unknown"}`, () => area.value, check);
+  const name = inputs.length === 1 ? inputs[0].name : "row";
+  return oneArea(area, name, `one row as JSON; ${shape || "signature unknown"}`, () => area.value, check);
 }
 
 /** A shape as a reader writes it: (rows, 28, 28). */
