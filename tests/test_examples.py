@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from demijohn.config import Settings
 from demijohn.errors import LoadError
-from demijohn.examples import media_type_of, read_example
+from demijohn.examples import media_type_of, read_example, rows_of
+from demijohn.messages import InferenceRequest, NamedTensors
 from demijohn.protocols import csv_media
 
 
@@ -80,3 +82,8 @@ def test_a_missing_example_is_told(tmp_path: Path) -> None:
         read_example(tmp_path / "gone.csv", Settings())
     with pytest.raises(LoadError, match="is a directory"):
         read_example(tmp_path, Settings())
+
+
+def test_arrays_by_name_become_records() -> None:
+    inputs = NamedTensors({"image": np.zeros((2, 1, 2)), "age": np.array([3, 4])})
+    assert rows_of(InferenceRequest(inputs), 1) == [{"image": [[0.0, 0.0]], "age": 3}]

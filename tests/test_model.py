@@ -15,6 +15,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import demijohn
 from demijohn.errors import ConfigurationError, ParameterMismatch, SignatureMismatch
+from demijohn.messages import NamedTensors
+from demijohn.model import request_of
+from demijohn.signature import Signature, TensorSpec
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 FRAME, PROGRESS = load_diabetes(return_X_y=True, as_frame=True)
@@ -151,3 +154,52 @@ def test_a_loaded_model_is_proved_without_being_asked() -> None:
             thread.join(30)
     batcher = model._resolve().batcher
     assert batcher._joining == set(model.methods)
+
+
+# Tensors ----------------------------------------------------------------------------------------
+
+ALBUM = Signature("tensors", (TensorSpec("image", "float32", (-1, 1, 2)), TensorSpec("age", "int64")))
+IMAGES = np.array([[[1.5, 2.0]], [[3.0, 4.0]]])
+AGES = np.array([3, 4])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": IMAGES, "age": AGES},
+        {"inputs": {"image": IMAGES.tolist(), "age": AGES.tolist()}},
+        [{"image": image, "age": int(age)} for image, age in zip(IMAGES, AGES, strict=True)],
+        [{"image": tuple(map(tuple, image)), "age": 3 + row} for row, image in enumerate(IMAGES.tolist())],
+    ],
+    ids=["arrays", "JSON", "records of arrays", "records of tuples"],
+)
+def test_named_tensors_may_come_in_any_form_that_has_names(given: Any) -> None:
+    made = ALBUM.validate(request_of(given).inputs)
+    assert made["image"].tolist() == IMAGES.tolist()
+    assert made["age"].tolist() == AGES.tolist()
+
+
+def test_an_array_of_any_dimensions_is_passed_on_as_it_is() -> None:
+    def brightness(images: np.ndarray) -> Any:  # type: ignore[type-arg]
+        return images.mean(axis=(1, 2))
+
+    assert isinstance(request_of(IMAGES).inputs, NamedTensors)
+    model = demijohn.load(brightness, example=IMAGES)
+    for given in (IMAGES, list(IMAGES), IMAGES.tolist(), IMAGES.astype(np.float32), {"inputs": IMAGES}):
+        assert model.predict(given).tolist() == [1.75, 3.5]  # type: ignore[union-attr]
+    with pytest.raises(SignatureMismatch, match=r"expected shape \(n_rows, 1, 2\)"):
+        model.predict(IMAGES[:, :, :1])
+
+
+def test_what_is_missing_in_nested_lists_does_not_fit_where_nothing_may_be() -> None:
+    with pytest.raises(SignatureMismatch) as raised:
+        Signature("matrix", (TensorSpec("x", shape=(-1, 1, 2)),)).validate(
+            request_of([[[1.0, np.nan]]]).inputs
+        )
+    assert [problem.column for problem in raised.value.errors] == ["0,1"]
+
+
+def test_short_floats_are_read_into_one_array() -> None:
+    signature = Signature("matrix", (TensorSpec("x", "float32", (-1, 2)),))
+    given = np.array([[0.1, 2.0]], np.float32)
+    assert signature.validate(request_of(given).inputs)["x"].tobytes() == given.tobytes()

@@ -189,3 +189,20 @@ def test_another_shape_or_name_does_not_agree() -> None:
     assert agree({"predict": ones}, rows_of(np.ones((2, 2)))) == "predict: another shape"
     assert agree({"predict": ones}, [{"predict": np.ones((2, 3))}]) == "predict: another shape"
     assert agree({"predict": ones}, rows_of(ones, "other")) == "other outputs"
+
+
+def test_tensors_of_any_shape_are_drawn() -> None:
+    specs = (
+        TensorSpec("image", "uint8", (-1, 2, 3)),
+        TensorSpec("words", "str", (-1, 2), categories=("a", "b")),
+        TensorSpec("age", "float32"),
+    )
+    row = {"image": [[1, 2, 3], [4, 5, 200]], "words": ["a", "b"], "age": 1.5}
+    drawn = draw(Signature("tensors", specs), [row], N_ROWS)
+    assert {name: (array.dtype, array.shape) for name, array in drawn.items()} == {
+        "image": (np.dtype("uint8"), (N_ROWS, 2, 3)),
+        "words": (np.dtype(object), (N_ROWS, 2)),
+        "age": (np.dtype("float32"), (N_ROWS,)),
+    }
+    assert len({array.tobytes() for array in drawn["image"]}) > 1
+    assert set(drawn["words"].ravel()) == {"a", "b"}

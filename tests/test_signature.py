@@ -1,15 +1,16 @@
 import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from scipy import sparse
 
 from demijohn.errors import SignatureMismatch
-from demijohn.messages import Columns, Matrix, Records, Rows
+from demijohn.messages import Columns, Matrix, NamedTensors, Records, Rows
 from demijohn.signature import Signature, TensorSpec, as_json_value, infer, output_specs
 
 MATRIX = Signature("matrix", (TensorSpec("inputs", shape=(-1, 2)),))
@@ -128,6 +129,11 @@ def test_columns_of_another_length_are_named():
 @pytest.mark.parametrize("inputs", [Rows([]), Records([]), Columns({"age": [], "job": []})])
 def test_no_rows_at_all_are_refused(inputs):
     assert problems_of(TABLE, inputs) == [(None, None, "at least 1 row", "0 rows")]
+
+
+def test_no_columns_at_all_are_no_rows():
+    free = Signature("table", (TensorSpec("a", nullable=True, is_optional=True),))
+    assert problems_of(free, Columns({})) == [(None, None, "at least 1 row", "0 rows")]
 
 
 def test_a_record_that_is_no_object_is_named():
@@ -339,3 +345,190 @@ def test_an_array_of_another_width_is_refused_row_by_row() -> None:
     with pytest.raises(SignatureMismatch) as raised:
         Signature("matrix", (TensorSpec("a", shape=(-1, 3)),)).validate(numbers([[1.0, 2.0], [3.0, 4.0]]))
     assert [problem.row for problem in raised.value.errors] == [0, 1]
+
+
+# Tensors of any shape ------------------------------------------------------------------------
+
+IMAGES = Signature("matrix", (TensorSpec("inputs", "uint8", (-1, 2, 2, 1)),))
+MIXED = Signature(
+    "tensors",
+    (
+        TensorSpec("image", "float32", (-1, 2, 2)),
+        TensorSpec("age", "int64"),
+        TensorSpec("note", "str", nullable=True, is_optional=True),
+    ),
+)
+ALONE = Signature("tensors", (TensorSpec("x", "float64", (-1, 2)),))
+PICTURE = [[1.0, 2.0], [3.0, 4.0]]
+MIXED_ROWS = {"image": [PICTURE, PICTURE], "age": [3, 4], "note": [None, "x"]}
+
+DTYPES = ["float16", "float32", "float64", "int8", "uint8", "int32", "uint64", "int64", "bool", "str"]
+
+
+def cells_of(dtype: str) -> st.SearchStrategy[Any]:
+    if dtype == "str":
+        return st.text(max_size=3)
+    limits = {"allow_nan": False} if dtype.startswith("float") else {}
+    return npst.from_dtype(np.dtype(dtype), **limits)
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> tuple[str, np.ndarray[Any, Any]]:
+    dtype = draw(st.sampled_from(DTYPES))
+    shape = draw(npst.array_shapes(min_dims=2, max_dims=4, max_side=3))
+    return dtype, draw(npst.arrays(object if dtype == "str" else dtype, shape, elements=cells_of(dtype)))
+
+
+@given(tensors(), st.data())
+def test_a_tensor_of_any_shape_and_dtype_comes_through_lists_and_arrays_alike(
+    tensor: tuple[str, np.ndarray[Any, Any]], data: st.DataObject
+) -> None:
+    dtype, array = tensor
+    shape = tuple(data.draw(st.sampled_from([-1, size])) for size in array.shape[1:])
+    spec = TensorSpec("x", dtype, (-1, *shape))
+    for signature in (Signature("matrix", (spec,)), Signature("tensors", (spec,))):
+        for inputs in (
+            Rows(array.tolist()),
+            Columns({"x": array.tolist()}),
+            NamedTensors({"x": array}),
+            NamedTensors({"anything": array}),
+        ):
+            made = signature.validate(inputs)["x"]
+            assert made.dtype == array.dtype
+            np.testing.assert_array_equal(made, array)
+
+
+@given(npst.arrays(np.float64, (2, 3), elements=st.floats(allow_nan=False)))
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("layout", ["matrix", "tensors", "table"])
+def test_rows_read_into_one_array_are_rounded_as_rows_are(
+    layout: Any, dtype: str, array: np.ndarray[Any, Any]
+) -> None:
+    specs: tuple[TensorSpec, ...] = (TensorSpec("a", dtype, (-1, 3)),)
+    if layout == "table":
+        specs = tuple(TensorSpec(name, dtype) for name in "abc")
+    signature = Signature(layout, specs)
+    in_one = Matrix(array, lambda: Rows(array.tolist()))
+    with np.errstate(over="ignore"):
+        is_fit = np.isfinite(array.astype(dtype)) | np.isinf(array)
+    if not is_fit.all():
+        assert problems_of(signature, in_one) == problems_of(signature, Rows(array.tolist()))
+        return
+    ours, theirs = signature.validate(in_one), signature.validate(Rows(array.tolist()))
+    assert list(ours) == list(theirs)
+    for name in ours:
+        assert ours[name].dtype == dtype
+        assert ours[name].tobytes() == theirs[name].tobytes()
+
+
+def test_a_short_float_is_not_read_again_where_it_fits() -> None:
+    def again() -> Rows:
+        raise AssertionError("read again")
+
+    signature = Signature("matrix", (TensorSpec("a", "float32", (-1, -1)),))
+    assert signature.validate(Matrix(np.array([[0.5]]), again))["a"].dtype == np.float32
+    assert problems_of(
+        Signature("matrix", (TensorSpec("a", "float32", (-1, 2)),)), numbers([[1.0], [2.0]])
+    ) == [(0, None, "2 values", "1 values"), (1, None, "2 values", "1 values")]
+
+
+def test_a_deep_misfit_is_named_by_its_path() -> None:
+    image = [[[1], [2]], [[3], [256]]]
+    assert problems_of(IMAGES, Rows([image, [[[1], [2]]]])) == [
+        (0, "1,1,0", "uint8", "256, which is too large"),
+        (1, None, "a list of 2 values", "a list of 1 values"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        Columns(MIXED_ROWS),
+        Columns({**MIXED_ROWS, "image": np.array(MIXED_ROWS["image"])}),
+        Records([{"image": PICTURE, "age": 3}, {"note": "x", "image": PICTURE, "age": 4}]),
+        Rows([[3, PICTURE, None], [4, PICTURE, "x"]], columns=["age", "image", "note"]),
+        NamedTensors(
+            {
+                "note": np.array([None, "x"], object),
+                "age": np.array([[3], [4]], np.int8),
+                "image": np.array(MIXED_ROWS["image"]),
+            }
+        ),
+    ],
+)
+def test_named_tensors_come_in_every_form_that_has_names(inputs: Any) -> None:
+    made = MIXED.validate(inputs)
+    assert lists(made) == MIXED_ROWS
+    assert [array.dtype for array in made.values()] == [np.float32, np.int64, object]
+
+
+def test_an_optional_tensor_may_be_left_out() -> None:
+    given = NamedTensors({"image": np.zeros((1, 2, 2)), "age": np.array([1])})
+    assert MIXED.validate(given)["note"].tolist() == [None]
+
+
+def test_named_tensors_misfit_by_row_and_name() -> None:
+    assert problems_of(MIXED, Records([{"image": [[1, 2], [3, "4"]], "age": 3.0}, {"age": 4}])) == [
+        (1, "image", "float32", "nothing")
+    ]
+    assert problems_of(MIXED, Records([{"image": [[1, 2], [3, "4"]], "age": 3.0}])) == [
+        (0, "image[1,1]", "float32", 'the string "4"'),
+        (0, "age", "int64", "3.0"),
+    ]
+    assert problems_of(MIXED, Rows([[PICTURE, 3]])) == [
+        (None, None, "records or named columns", "rows without names")
+    ]
+
+
+def test_one_named_tensor_takes_rows_too() -> None:
+    for inputs in (
+        Rows([[1, 2]]),
+        Rows([["1", "2"]], columns=["x0", "x1"], is_text=True),
+        Rows([[[1, 2]]], columns=["x"]),
+        Records([{"x": [1, 2]}]),
+        numbers([[1, 2]]),
+    ):
+        assert ALONE.validate(inputs)["x"].tolist() == [[1, 2]]
+    values = Signature("tensors", (TensorSpec("text", "str"),))
+    assert values.validate(Rows(["a", ["b"]]))["text"].tolist() == ["a", "b"]
+    assert problems_of(ALONE, Rows([])) == [(None, None, "at least 1 row", "0 rows")]
+    assert problems_of(ALONE, Rows([[1, "a"]])) == [(0, "x[1]", "float64", 'the string "a"')]
+
+
+def test_arrays_are_matched_with_the_columns_of_a_table() -> None:
+    arrays = {"job": np.array(["cook"]), "age": np.array([[30]])}
+    assert lists(TABLE.validate(NamedTensors(arrays))) == {"age": [30.0], "job": ["cook"], "note": [None]}
+    assert problems_of(TABLE, NamedTensors({"age": np.zeros(2), "x": np.zeros(2)})) == [
+        (None, "job", "str", "nothing"),
+        (None, "x", "no such column", "an unknown column"),
+    ]
+    assert problems_of(TABLE, NamedTensors({"age": np.zeros((1, 2)), "job": np.array(["x"])})) == [
+        (None, "age", "shape (n_rows,)", "shape (1, 2)")
+    ]
+
+
+def test_a_model_of_one_input_takes_one_array() -> None:
+    assert MATRIX.validate(NamedTensors({"any": np.array([[1, 2]], np.int8)}))["inputs"].tolist() == [[1, 2]]
+    assert VECTOR.validate(NamedTensors({"any": np.array([["a"]])}))["inputs"].tolist() == ["a"]
+    free = Signature("matrix", (TensorSpec("inputs"),))
+    assert free.validate(NamedTensors({"any": np.zeros((1, 3))}))["inputs"].shape == (1, 3)
+    for signature in (MATRIX, VECTOR):
+        for arrays in ({}, {"a": np.zeros(1), "b": np.zeros(1)}):
+            assert problems_of(signature, NamedTensors(arrays)) == [
+                (None, None, "one tensor", f"{len(arrays)} tensors")
+            ]
+    assert problems_of(MATRIX, NamedTensors({"any": np.zeros((1, 3))})) == [
+        (None, None, "shape (n_rows, 2)", "shape (1, 3)")
+    ]
+
+
+def test_arrays_have_rows_and_all_the_same_number() -> None:
+    assert problems_of(MATRIX, NamedTensors({"a": np.zeros((0, 2))})) == [
+        (None, None, "at least 1 row", "0 rows")
+    ]
+    assert problems_of(MATRIX, NamedTensors({"a": np.array(1.0)})) == [
+        (None, "inputs", "a tensor whose axis 0 is the row", "one of no dimensions")
+    ]
+    assert problems_of(MIXED, NamedTensors({"image": np.zeros((2, 2, 2)), "age": np.zeros(3, int)})) == [
+        (None, "age", "2 rows, as in the first tensor", "3 rows")
+    ]

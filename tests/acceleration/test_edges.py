@@ -300,3 +300,32 @@ def test_cells_are_replaced_in_a_copy() -> None:
     (column,) = columns_of(signature, tensors)
     assert edited(tensors, [(1, column, MISSING)])["x"].tolist() == [1, None]
     assert tensors["x"].tolist() == [1, 2]
+
+
+# Tensors ------------------------------------------------------------------------------------
+
+
+def test_the_cells_of_a_deep_tensor_are_columns_in_c_order() -> None:
+    specs = (TensorSpec("image", "float32", (-1, 2, 2), nullable=True), TensorSpec("age", "int64"))
+    signature = Signature("tensors", specs)
+    rows = [{"image": [[1.0, 2.0], [3.0, 4.0]], "age": 5}]
+    columns = columns_of(signature, signature.validate(rows_or_records(rows)))
+    assert [(column.tensor, column.index, column.seen) for column in columns] == [
+        ("image", 0, (1.0,)),
+        ("image", 1, (2.0,)),
+        ("image", 2, (3.0,)),
+        ("image", 3, (4.0,)),
+        ("age", None, (5,)),
+    ]
+    zeros = sets_of(signature, rows)["zeros"].tensors["image"]
+    assert sorted((zeros == 0).sum(axis=(1, 2))) == [1] * 8 + [4] * 2
+    missing = sets_of(signature, rows)["missing values"].tensors["image"]
+    assert {int(count) for count in np.isnan(missing).sum(axis=(1, 2))} == {1, 4}
+
+
+def test_an_edit_of_a_tensor_that_lies_otherwise_in_memory_is_kept() -> None:
+    signature = Signature("matrix", (TensorSpec("x", shape=(-1, 2, 2)),))
+    tensors = {"x": np.asfortranarray(np.ones((3, 2, 2)))}
+    columns = columns_of(signature, tensors)
+    made = edited(tensors, [(1, columns[2], 7.0)])["x"]
+    assert np.argwhere(made == 7.0).tolist() == [[1, 1, 0]]

@@ -379,3 +379,19 @@ def test_a_forked_child_starts_a_loop_of_its_own():
         if child == 0:
             os._exit(0 if answer(runtime, Rows([[4]])) == {"predict": [8.0]} else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_array_of_any_dimensions_is_known_from_its_example():
+    def brightness(images: npt.NDArray[np.float64]) -> Any:
+        return images.mean(axis=(1, 2))
+
+    runtime = wrap(brightness, example=np.ones((2, 2, 3)))
+    assert str(runtime.signature) == "inputs: float64? (n_rows, 2, 3)"
+    assert runtime.example_rows() == [[[1.0] * 3] * 2] * 2
+    assert answer(runtime, Rows(runtime.example_rows())) == {"predict": [1.0, 1.0]}
+
+
+def test_an_example_of_named_tensors_is_refused_where_a_model_takes_none():
+    for example in ({"image": np.ones((2, 2)), "age": np.ones(2)}, [{"image": [[1]], "age": 3}]):
+        with pytest.raises(ConfigurationError, match="tensors by name, and the model takes none"):
+            wrap(lambda rows: rows, example=example, batch=True)

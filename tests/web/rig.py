@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from flask import Flask
 from flask.testing import FlaskClient
 from sklearn.datasets import load_diabetes, load_iris
@@ -13,6 +14,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from demijohn import BadInput, Demijohn
+from demijohn.messages import Tensors
+from demijohn.signature import Signature, TensorSpec
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 FEATURES, PROGRESS = load_diabetes(return_X_y=True, as_frame=True)
@@ -32,6 +35,69 @@ def picky(x: float) -> float:
     if x > 100:
         raise RuntimeError("/etc/secret is broken")
     return x
+
+
+class Album:
+    """A runtime of two named tensors, as a model of a picture and a number is one."""
+
+    framework = "album"
+    framework_version = None
+    methods = ("predict",)
+    signature = Signature(
+        "tensors",
+        (TensorSpec("image", "uint8", (-1, 2, 3)), TensorSpec("age", "float32", nullable=True)),
+        {"predict": (TensorSpec("predict"),)},
+    )
+    warnings: tuple[str, ...] = ()
+    joining = "always"
+    concurrency = 1
+    refusals: tuple[type[Exception], ...] = ()
+    is_callable_unasked = False
+    sha256 = None
+
+    def digest(self) -> None:
+        return None
+
+    def run(self, method: str, tensors: Tensors, parameters: Any) -> Tensors:
+        return {method: tensors["image"].sum(axis=(1, 2)) + np.nan_to_num(tensors["age"])}
+
+    def parameters(self, method: str) -> tuple[str, ...]:
+        return ()
+
+    def classes(self, method: str) -> None:
+        return None
+
+    def example_rows(self) -> list[Any]:
+        return [{"image": [[1, 2, 3], [4, 5, 6]], "age": 1.5}, {"image": [[0, 0, 0], [0, 0, 1]], "age": None}]
+
+
+class Film(Album):
+    """The same of one named tensor, whose second size is free."""
+
+    signature = Signature("tensors", (TensorSpec("frames", "float32", (-1, -1, 2)),))
+
+    def run(self, method: str, tensors: Tensors, parameters: Any) -> Tensors:
+        return {method: tensors["frames"].sum(axis=(1, 2))}
+
+    def example_rows(self) -> list[Any]:
+        return [{"frames": [[1.0, 2.0], [3.0, 4.0]]}]
+
+
+class Pair(Album):
+    """The same of two named values, which CSV can hold."""
+
+    signature = Signature("tensors", (TensorSpec("text", "str"), TensorSpec("n", "int64")))
+
+    def run(self, method: str, tensors: Tensors, parameters: Any) -> Tensors:
+        return {method: tensors["n"] * 2}
+
+    def example_rows(self) -> list[Any]:
+        return [{"text": "a", "n": 3}]
+
+
+def brightness(images: npt.NDArray[np.float64]) -> Any:
+    """Return the mean of each picture."""
+    return images.mean(axis=(1, 2, 3))
 
 
 def make_models(app: Flask | None = None, **settings: Any) -> Demijohn:

@@ -25,7 +25,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
-from tests.web.rig import CLASSIFIER, IRIS, NEIGHBORS, PROCESS, SPECIES
+from tests.web.rig import CLASSIFIER, IRIS, NEIGHBORS, PROCESS, SPECIES, Album, Film, Pair, brightness
 
 from demijohn import Demijohn
 from demijohn.errors import DemijohnError, RequestError, ServerError
@@ -84,6 +84,10 @@ def make_app(**settings: Any) -> Flask:
     models.add("process", PROCESS)
     models.add("hostile", LinearRegression().fit(pd.DataFrame(np.eye(8), columns=HOSTILE), range(8)))
     models.add("stay", stay)
+    models.add("images", brightness, example=np.ones((2, 2, 3, 1)))
+    models.add_runtime("album", Album())
+    models.add_runtime("film", Film())
+    models.add_runtime("pair", Pair())
     models.add("versions", LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), version="1")
     models.add("versions", LinearRegression().fit(np.eye(2), [1.0, 2.0]), version="2")
     models.alias("versions", "champion", "1")
@@ -295,7 +299,7 @@ def test_each_example_fits_its_type_and_is_answered_with_what_is_promised(
 def examples(document: Document) -> Iterator[tuple[str, str, str, Any]]:
     for path, _, operation in document.operations:
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-            for form, example in content["examples"].items():
+            for form, example in content.get("examples", {}).items():
                 yield path, media_type, form, document.follow(example)["value"]
 
 
@@ -385,6 +389,15 @@ def test_an_error_answers_what_is_promised(client: FlaskClient, document: Docume
         ("/models/stay/predict", [{"kind": "day"}]),
         ("/models/stay/predict", [{"kind": "day", "start": "2026-01-01T00:00:00", "nights": 2**63}]),
         ("/models/stay/predict", {"inputs": {}}),
+        ("/models/images/predict", [[[[1], [2], [3]]]]),
+        ("/models/images/predict", [[[[1], [2], [3]], [[4], [5], [True]]]]),
+        ("/models/images/predict", [[[1, 2, 3], [4, 5, 6]]]),
+        ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5, 256]], "age": 1}]),
+        ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5]], "age": 1}]),
+        ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5, 6]]}]),
+        ("/models/album/predict", [[[[1, 2, 3], [4, 5, 6]], 1]]),
+        ("/models/album/predict", {"inputs": {"image": [[[1, 2, 3], [4, 5, 6]]]}}),
+        ("/models/film/predict", [[[1, 2, 3]]]),
         ("/models/neighbors/kneighbors", {"instances": [[1, 2, 3, 4]], "params": {"n_jobs": 2}}),
     ],
 )
@@ -412,6 +425,10 @@ def test_what_does_not_fit_its_type_is_refused(
         ("/models/stay/predict", {"inputs": {"kind": ["day"], "start": ["2026-01-01T00:00:00"]}}),
         ("/models/neighbors/kneighbors", {"instances": [[1, 2, 3, 4]], "params": {"n_neighbors": 1}}),
         ("/models/process/predict", {"instances": [[1, 2, 3, 4]], "params": {"return_std": True}}),
+        ("/models/images/predict", {"inputs": {"inputs": [[[[1], [2], [3]], [[4], [5], [6]]]]}}),
+        ("/models/album/predict", {"inputs": {"image": [[[1, 2, 3], [4, 5, 6]]], "age": [None]}}),
+        ("/models/film/predict", [[[1, 2]], [[3, 4]]]),
+        ("/models/film/predict", {"inputs": [{"frames": [[1, 2], [3, 4], [5, 6]]}]}),
     ],
 )
 def test_what_fits_its_type_is_answered_with_what_is_promised(
