@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demijohn.casting import Caster, Problems, describe
+from demijohn.casting import Caster, Place, Problems, describe, place_in
 from demijohn.errors import SignatureMismatch
 from demijohn.signature import TensorSpec
 
@@ -263,3 +263,31 @@ def test_one_problem_is_told_alone():
 )
 def test_what_came_is_described_shortly(value, text):
     assert describe(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "place"),
+    [
+        (None, [], None),
+        (None, [3], 3),
+        (None, [3, 0, 2], "3,0,2"),
+        ("image", [], "image"),
+        ("image", [3, 0], "image[3,0]"),
+    ],
+)
+def test_a_place_in_a_row_is_written(name, path, place):
+    assert place_in(name, path) == place
+
+
+@given(st.lists(st.integers(1, 4), max_size=3), st.integers(0, 9), st.data())
+def test_the_place_of_a_flat_cell_is_numpys(sizes, first_row, data):
+    index = data.draw(st.integers(0, 3 * math.prod(sizes) - 1))
+    row, *path = map(int, np.unravel_index(index, (3, *sizes)))
+    assert Place("x", sizes, first_row).of(index) == (first_row + row, place_in("x", path))
+
+
+def test_cells_of_any_shape_are_cast_as_one_list():
+    problems = Problems()
+    array = Caster(TensorSpec("x", "int8", nullable=True)).flat([1, None, 300], Place(None, [3]), problems)
+    assert array.tolist() == [1, None, None]
+    assert [(p.row, p.column, p.received) for p in problems] == [(0, 2, "300, which is too large")]
