@@ -125,7 +125,7 @@ class Caster:
         Returns:
             An array ``(n_rows,)``; its content is meaningless if problems were added.
         """
-        fast = None if isinstance(values, np.ndarray) else self._fast(values)
+        fast = None if isinstance(values, np.ndarray) else self.fast(values)
         if fast is not None:
             return fast
         cells = [self._read(value, row, name, problems) for row, value in enumerate(values)]
@@ -133,7 +133,7 @@ class Caster:
 
     def flat(self, values: Sequence[Any], place: Place, problems: Problems) -> Array:
         """Cast the cells of rows of any shape, flattened; see ``column``."""
-        fast = self._fast(values)
+        fast = self.fast(values)
         if fast is not None:
             return fast
         cells: list[Any] = []
@@ -151,7 +151,7 @@ class Caster:
         if width < 0:
             width = len(rows[0]) if isinstance(rows[0], list) else -1
         if _is_rectangle(rows, width):
-            fast = self._fast(list(chain.from_iterable(rows)))
+            fast = self.fast(list(chain.from_iterable(rows)))
             if fast is not None:
                 return fast.reshape(len(rows), width)
         return self._matrix_by_cells(rows, width, problems)
@@ -168,7 +168,7 @@ class Caster:
                 cells += [self._read(value, index, column, problems) for column, value in enumerate(row)]
         return np.empty((0, 0)) if problems else self._pack(cells).reshape(len(rows), width)
 
-    def _fast(self, values: Sequence[Any]) -> Array | None:
+    def fast(self, values: Sequence[Any]) -> Array | None:
         """Cast a whole column if its Python types allow it at a glance, else return None."""
         if self._spec.is_closed:
             return None

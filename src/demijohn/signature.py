@@ -22,8 +22,9 @@ from .array_casting import cast_array, narrow
 from .casting import Caster, Problems
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
-from .messages import Array, Inputs, Matrix, NamedTensors, Rows, Tensors, WrittenInputs
+from .messages import Array, Inputs, Matrix, NamedTensors, Records, Rows, Tensors, WrittenInputs
 from .nested_lists import cast_nested
+from .record_blocks import RecordBlocks
 from .tensor_spec import Layout, TensorSpec, dtype_name
 from .written_cells import check_any_rows, check_names, columns_of, rows_of
 
@@ -40,6 +41,8 @@ class Signature:
     _casters: dict[tuple[int, bool], Caster] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    #: Reads records of a table; made when the first come.
+    _record_blocks: list[RecordBlocks] = field(default_factory=list, init=False, repr=False, compare=False)
     #: Columns of a row of plain float64 numbers; -1: any, None: other than such rows are taken.
     _width: int | None = field(default=None, init=False, repr=False, compare=False)
     #: The same for shorter floats, and which.
@@ -165,7 +168,18 @@ class Signature:
             )
         return self._validate_named(inputs, problems)
 
+    def _read_records(self, inputs: WrittenInputs) -> Tensors | None:
+        """Read records that are fine at a glance; None: column by column it is seen what they are."""
+        if not isinstance(inputs, Records) or self.layout != "table":
+            return None
+        if not self._record_blocks:
+            self._record_blocks.append(RecordBlocks(self.inputs))
+        return self._record_blocks[0].read(inputs.records)
+
     def _validate_named(self, inputs: WrittenInputs, problems: Problems) -> Tensors:
+        tensors = self._read_records(inputs)
+        if tensors is not None:
+            return tensors
         columns = columns_of(inputs, self.inputs, problems)
         if problems:
             return {}
