@@ -30,9 +30,9 @@ logger = logging.getLogger("demijohn")
 Application = Callable[..., Iterable[bytes]]  # WSGI's; PEP 3333 says which
 Headers = list[tuple[str, str]]
 #: An application may have a method ``answer_whole`` of this kind beside WSGI's way, which costs more
-#: than all else here: from what the request's head says (texts without X-Request-Id; these in one text;
-#: X-Request-Id), the body and the time of entry to status, headers (clean, where the status is 200) and
-#: body; None: it is to be called as WSGI says.
+#: than all else here. It gets what the request's head says without X-Request-Id, the same in one text,
+#: X-Request-Id, the body, and the time of entry; it returns status, headers (clean, where the status is
+#: 200) and body, or None: it is to be called as WSGI says.
 AnswerWhole = Callable[
     [dict[str, Any], str, str | None, RequestBody, float], tuple[int, Headers, bytes] | None
 ]
@@ -75,7 +75,6 @@ class Gateway:
             "SCRIPT_NAME": "",
             "SERVER_SOFTWARE": "Demijohn",
             "wsgi.errors": sys.stderr,
-            "wsgi.input_terminated": True,
             "wsgi.multiprocess": True,
             "wsgi.multithread": True,
             "wsgi.run_once": False,
@@ -118,6 +117,7 @@ class Gateway:
         words = "\n".join((*scope, *scope.values()))
         if len(words) + len(request_id or "") > MAX_URL_BYTES:  # together: one of them may be too long
             _check_lengths({**scope, "HTTP_X_REQUEST_ID": request_id or ""})
+        scope["wsgi.input_terminated"] = True
         if self._answer_whole is not None:
             answer = self._answer_whole(scope, words, request_id, body, entered)
             if answer is not None:
@@ -164,7 +164,8 @@ class Gateway:
             pieces = _begun(pieces)
         headers = self._parting(start.clean_headers(), body)
         if start.is_short(pieces):
-            responder.response_bytes(start.status, headers, b"".join(pieces))
+            whole = b"".join(pieces)
+            responder.response_bytes(start.status, _without_length(headers, whole), whole)
         else:
             responder.response_iter(start.status, headers, _Pieces(pieces))
 
@@ -219,6 +220,15 @@ def _check_values(headers: Headers) -> None:
     for name, value in headers:
         if not _VALUE.match(value):
             raise ValueError(f"the header {name!r} cannot have the value {value!r}")
+
+
+def _without_length(headers: Headers, body: bytes) -> Headers:
+    """Return the headers without the body's length, which the HTTP layer writes of what it gets whole.
+
+    That of another body stays: an answer to HEAD tells how long the one to GET would be.
+    """
+    own = str(len(body))
+    return [one for one in headers if one[0].lower() != "content-length" or one[1] != own]
 
 
 def _send_refusal(refusal: Refusal, responder: Responder) -> tuple[int, Headers]:

@@ -1,4 +1,4 @@
-"""Kernels in C: running tree ensembles, and reading JSON that is a matrix of numbers.
+"""Kernels in C: running tree ensembles, reading JSON that is a matrix of numbers, adding to sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -26,7 +26,7 @@ else:
             raise
         _kernels = absent
 
-__all__ = ["IS_BUILT", "WHY_NOT", "Forest", "read_matrix"]
+__all__ = ["IS_BUILT", "WHY_NOT", "Forest", "add_to", "read_matrix"]
 
 IS_BUILT: bool = _kernels is not absent
 WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
@@ -38,6 +38,9 @@ Bits = npt.NDArray[np.uint32]
 _FLOAT64 = np.dtype(np.float64)
 _ndarray = np.ndarray
 _read_matrix = _kernels.read_matrix
+#: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs;
+#: ``values`` is a memoryview of float64. Without the kernels it is the same in Python, which is slower.
+add_to = _kernels.add_to
 
 
 class Forest(_kernels.Forest):

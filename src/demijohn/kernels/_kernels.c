@@ -1,4 +1,4 @@
-/* demijohn.kernels._kernels: what Python sees of the forests and of the reader of matrices.
+/* demijohn.kernels._kernels: what Python sees of the forests, of the reader of matrices and of the sums.
  *
  * Rules of this room:
  * 1. Only the limited API, so that one wheel serves every Python from 3.11 on; arrays come as buffers.
@@ -6,6 +6,7 @@
  */
 #include "_forest.h"
 #include "_matrix.h"
+#include "_sums.h"
 
 #include <stddef.h>
 
@@ -305,6 +306,7 @@ fill_module(PyObject *module)
 static PyMethodDef functions[] = {
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
+    {"add_to", (PyCFunction)(void (*)(void))add_to, METH_FASTCALL, "add_to(values, *pairs): see the stub."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,7 @@
-"""What stands in for the C extension where it could not be built: the same names, which refuse."""
+"""What stands in for the C extension where it could not be built: the same names, which refuse.
+
+Only sums are a matter of a few lines: those are had in Python.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +31,9 @@ class Forest:
 def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)
+
+
+def add_to(values: memoryview[float], /, *pairs: float) -> None:
+    """Add to numbers, one after another; see the package's ``add_to``."""
+    for place, amount in zip(pairs[::2], pairs[1::2], strict=True):
+        values[int(place)] += amount

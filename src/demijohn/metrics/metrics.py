@@ -11,6 +11,7 @@ from bisect import bisect_left
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from demijohn.kernels import add_to
 from demijohn.lifecycle import Lifecycle
 
 from .families import (
@@ -111,14 +112,11 @@ class Metrics:
         key = (model, version, method, status)
         requests, duration, rows = self._requests.get(key) or self._place_request(key)
         call = () if inference_s is None else self._place_call((model, version, method))
+        bucket = duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)
         with self._lock:
-            values = self._values
-            values[requests] += 1.0
-            values[duration] += duration_s
-            values[duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)] += 1.0
-            values[rows] += n_rows
+            add_to(self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows)
             if call and inference_s is not None:
-                _add_call(values, call, n_rows, 1, inference_s)
+                _add_call(self._values, call, n_rows, 1, inference_s)
 
     def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
         """Count numbers that are NaN or infinite, in an answer of a registered model."""
@@ -202,12 +200,12 @@ def _add_call(
     values: memoryview[float], positions: Positions, n_rows: int, n_requests: int, duration_s: float
 ) -> None:
     rows, requests, inference = positions
-    values[rows] += n_rows
-    values[rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows)] += 1.0
-    values[requests] += n_requests
-    values[requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests)] += 1.0
-    values[inference] += duration_s
-    values[inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s)] += 1.0
+    add_to(
+        values,
+        rows, n_rows, rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0,
+        requests, n_requests, requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests), 1.0,
+        inference, duration_s, inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s), 1.0,
+    )  # fmt: skip
 
 
 class ModelObserver:

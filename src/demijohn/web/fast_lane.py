@@ -95,6 +95,9 @@ class FastLane:
         entered = environ.get("demijohn.entered") or monotonic()
         given_id = environ.get("HTTP_X_REQUEST_ID")
         status, headers, body = self._answer(route, None, environ, environ["wsgi.input"], entered, given_id)
+        # Behind Content-Type, where Werkzeug has it.
+        place = next(index for index, (name, _) in enumerate(headers, 1) if name == "Content-Type")
+        headers.insert(place, ("Content-Length", str(len(body))))
         start_response(_status_line(status), headers)
         return [body]
 
@@ -104,14 +107,14 @@ class FastLane:
         """Answer one request, without WSGI's ceremony.
 
         Args:
-            environ: What a request's head says, without its X-Request-Id: only texts.
-            words: All of these texts in one.
+            environ: What a request's head says, without its X-Request-Id, and that the body has an end.
+            words: What the head says, in one text.
             given_id: The client's X-Request-Id.
             stream: The body.
             entered: When the server's callable was, on ``time.monotonic()``'s clock.
 
         Returns:
-            Status, headers and body; None: it is Flask's to answer.
+            Status, headers (but for Content-Length) and body; None: it is Flask's to answer.
         """
         known = self._heads.get(words)
         if known is not None and not self._onlookers.would_see(environ):
@@ -147,9 +150,9 @@ class FastLane:
             refusal = refusal_of(error, request_id)
             answer, status = encode(refusal, request_id), refusal.status
         body, content_type, given = answer
-        headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
-        if given:
-            headers = [*given.items(), *headers]
+        headers = (
+            [*given.items(), ("Content-Type", content_type)] if given else [("Content-Type", content_type)]
+        )
         headers += guards.own_headers(services, environ, request_id, given)
         return status, headers, body
 
