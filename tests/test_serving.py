@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -239,3 +240,31 @@ def await_that(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come about"
         threading.Event().wait(0.02)
+
+
+COUNTING = """
+import numpy as np
+import sklearn.utils._openmp_helpers
+from threadpoolctl import threadpool_info
+
+class Counting:
+    '''Answers with the number of threads that OpenMP has for a thread of the model.'''
+    n_features_in_ = 1
+    def predict(self, rows):
+        pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+        return np.full(len(rows), max(pools))
+"""
+
+
+@pytest.mark.parametrize(("given", "n_threads"), [({}, 1), ({"OMP_NUM_THREADS": "3"}, 3)])
+def test_openmp_has_its_share_of_the_cores_in_a_models_own_thread(
+    tmp_path: Path, given: dict[str, str], n_threads: int
+) -> None:
+    (tmp_path / "counting.py").write_text(COUNTING)
+    script = "import counting, joblib; joblib.dump(counting.Counting(), 'm.joblib')"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    workers = str(os.cpu_count() or 1)
+    with serving(
+        ["m.joblib"], "--workers", workers, cwd=tmp_path, PYTHONPATH=str(tmp_path), **given
+    ) as server:
+        assert server.post("/predict", [[1.0]]).json()["predictions"] == [n_threads]

@@ -71,6 +71,7 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
         if any(targets.is_app(word) for word in words):
             _check_alone(words, about_models)
             return _serve_host_app(words[0], given, server, settings, log)
+        _tell_openmp(workers)
         site = Site(words, settings, SiteOptions(host=host, workers=workers, **about_models))
         import flask  # noqa: F401  once, here, and not again in each worker
 
@@ -79,6 +80,15 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
         warnings.filterwarnings("ignore", category=RuntimeWarning)
 
         return serve_app(site.make_app, server, settings, lambda url: _say(site.announcement(url)))
+
+
+def _tell_openmp(workers: int) -> None:
+    """Let each worker's OpenMP have its share of the cores, unless the operator says how many.
+
+    OpenMP reads this when its library is loaded, and each thread that comes later, such as a model's,
+    begins with it; what is set afterwards holds for the thread that sets it.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_cores() // workers)))
 
 
 def _check_alone(words: Sequence[str], about_models: dict[str, Any]) -> None:
