@@ -19,17 +19,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from demijohn.errors import LoadError, UntrustedArtifact
+from demijohn.errors import ConfigurationError, LoadError, UntrustedArtifact
 
 from .artifacts import read_artifact
-from .base import Artifact, Joining, Runtime
+from .base import Artifact, Joining, Runtime, UnopenedModel
 from .formats import DATA_SUFFIXES
 
 __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspect", "load", "wrap"]
 
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
 #: from the entry points ``demijohn.runtimes``, named after the root module.
-RUNTIMES: Mapping[str, str] = {"sklearn": "demijohn.runtimes.sklearn"}
+RUNTIMES: Mapping[str, str] = {
+    "onnx": "demijohn.runtimes.onnx",
+    "sklearn": "demijohn.runtimes.sklearn",
+    "torch": "demijohn.runtimes.torch",
+}
+
+#: Frameworks of ``RUNTIMES`` whose ``wrap`` takes ``device``.
+WITH_DEVICE = ("onnx", "torch")
 
 _ESTIMATOR_METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 
@@ -43,6 +50,8 @@ def framework_of(model: object) -> str:
     Raises:
         LoadError: it is no model at all.
     """
+    if isinstance(model, UnopenedModel):
+        return model.framework
     if isinstance(model, type):
         raise LoadError(f"{model.__name__} is a class; give a fitted instance of it")
     roots = [base.__module__.partition(".")[0] for base in type(model).__mro__]
@@ -58,7 +67,12 @@ def framework_of(model: object) -> str:
 
 
 def wrap(
-    model: object, *, example: object = None, batch: bool = False, concurrency: int | None = None
+    model: object,
+    *,
+    example: object = None,
+    batch: bool = False,
+    concurrency: int | None = None,
+    device: str | None = None,
 ) -> Runtime:
     """Adapt a fitted model, or any function.
 
@@ -67,13 +81,19 @@ def wrap(
         example: One or more rows as the model takes them, to complete what it knows of its inputs.
         batch: For a function that takes arrays: rows of several requests may share a call.
         concurrency: Calls that may run at a time in one worker; default 1 (64 for ``async def``).
+        device: Where an ONNX or PyTorch model runs: "cpu", "cuda", "cuda:1"; default the GPU where one is.
 
     Raises:
         LoadError: it is no model, is not fitted, or has no prediction method.
-        ConfigurationError: the example does not fit the model.
+        ConfigurationError: the example does not fit the model, or there is no such device.
     """
-    module = _module_for(framework_of(model))
-    return cast(Runtime, module.wrap(model, example=example, batch=batch, concurrency=concurrency))
+    framework = framework_of(model)
+    options = {"example": example, "batch": batch, "concurrency": concurrency}
+    if device is not None:
+        if framework not in WITH_DEVICE:
+            raise ConfigurationError(f"device={device!r}: only models of {', '.join(WITH_DEVICE)} have a device")
+        options["device"] = device
+    return cast(Runtime, _module_for(framework).wrap(model, **options))
 
 
 def inspect(path: Path | str) -> Artifact:
@@ -93,6 +113,7 @@ def load(
     allow_code: bool = True,
     concurrency: int | None = None,
     is_trusted: bool = False,
+    device: str | None = None,
 ) -> Runtime:
     """Load a model file that the operator named.
 
@@ -103,6 +124,7 @@ def load(
         allow_code: False refuses formats whose loading runs code (for watched folders).
         concurrency: As in ``wrap``.
         is_trusted: The operator lets the file run what its format would else refuse.
+        device: As in ``wrap``.
 
     Raises:
         UntrustedArtifact: code where none is allowed or where the file's name says that there is
@@ -125,7 +147,7 @@ def load(
     if notes and strict_versions:
         raise LoadError(f"{path}: {'; '.join(notes)}")
     try:
-        runtime = wrap(model, example=example, concurrency=concurrency)
+        runtime = wrap(model, example=example, concurrency=concurrency, device=device)
     except LoadError as error:
         raise type(error)(f"{path}: {error.detail}") from error
     runtime.warnings = (*notes, *runtime.warnings)

@@ -39,6 +39,7 @@ class Description:
     refusals: tuple[type[Exception], ...]
     is_callable_unasked: bool
     sha256: str | None
+    metadata: Mapping[str, str]
     known_digest: str | None
     known_parameters: Mapping[str, tuple[str, ...]]
     known_classes: Mapping[str, list[Any] | None]
@@ -120,6 +121,7 @@ def describe(runtime: Runtime) -> Description:
         refusals=(),  # classes of the framework, which is not here
         is_callable_unasked=runtime.is_callable_unasked,
         sha256=runtime.sha256,
+        metadata=dict(runtime.metadata),
         known_digest=runtime.digest(),
         known_parameters={method: runtime.parameters(method) for method in runtime.methods},
         known_classes={method: runtime.classes(method) for method in runtime.methods},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import os
 import stat
 from pathlib import Path
@@ -18,8 +19,12 @@ from pathlib import Path
 from demijohn.errors import LoadError, UnknownFormat
 
 from .base import Artifact
-from .formats import FORMATS, Format, format_of
+from .formats import FORMATS, Format, format_of, is_torch_pickle
 
+_WEIGHTS_ALONE = (
+    "it is what torch.save writes, weights without a model or a pickle of anything;"
+    " save the model with torch.export.save"
+)
 _HINTS = (
     (b"\x89HDF", "it looks like HDF5 (Keras .h5), which this version does not serve"),
     (b"PK\x03\x04", "it is a zip archive, but holds no schema.json as a .skops file does"),
@@ -46,10 +51,24 @@ def read_artifact(path: Path | str) -> tuple[Artifact, bytes]:
         runs_code=found.trust == "code",
         survives_fork=found.survives_fork,
         loader=found.loader,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=_digest(found, content, path),
         size_bytes=len(content),
     )
     return artifact, content
+
+
+def _digest(found: Format, content: bytes, path: Path) -> str:
+    """Return the SHA-256 of a file, and of those beside it that belong to it."""
+    if found.whole_digest is not None:
+        module, _, function = found.whole_digest.partition(":")
+        over_all = getattr(importlib.import_module(f"demijohn.runtimes.{module}"), function)
+        try:
+            whole: str | None = over_all(content, path)
+        except LoadError as error:
+            raise LoadError(f"{path}: {error.detail}") from error
+        if whole is not None:
+            return whole
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: Path) -> bytes:
@@ -82,6 +101,7 @@ def _format_of(content: bytes, path: Path) -> Format:
     found = format_of(content)
     if found is None:
         hint = next((f"; {hint}" for magic, hint in _HINTS if content.startswith(magic)), "")
+        hint = f"; {_WEIGHTS_ALONE}" if is_torch_pickle(content) else hint
         known = ", ".join(one.name for one in FORMATS)
         raise UnknownFormat(f"{path} is of no known format: expected one of {known}{hint}")
     return found

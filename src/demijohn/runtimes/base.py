@@ -33,6 +33,14 @@ class Artifact:
     is_trusted: bool = False  #: The operator lets it run what its format would else refuse (``--trust``).
 
 
+class UnopenedModel:
+    """A model file that was read and looked through: what its runtime opens, in place of a model."""
+
+    __slots__ = ()
+
+    framework: str  #: A key of ``RUNTIMES``.
+
+
 class Runtime(Protocol):
     """One model of one framework."""
 
@@ -46,6 +54,7 @@ class Runtime(Protocol):
     refusals: tuple[type[Exception], ...]  #: What the model raises on rows it will not take (422).
     is_callable_unasked: bool  #: False for functions: no warm-up, no probe, no example call.
     sha256: str | None  #: Of the file that the model came from; None for one made in this process.
+    metadata: Mapping[str, str]  #: What the model's own file says of it: author, version, description.
 
     def digest(self) -> str | None:
         """Return what tells this model from every other; may take long the first time.

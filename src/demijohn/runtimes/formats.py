@@ -1,7 +1,7 @@
 """The formats of model files: one table, each told by its content.
 
 Rules of this room:
-1. Telling a format runs nothing, imports no framework and decompresses at most two bytes.
+1. Telling a format runs nothing, imports no framework and decompresses a few bytes at most.
 2. A format has one loader, and a loader never hands a file on to another.
 3. ``trust`` says what loading may do: "data" holds none of the author's code; "inspected" is looked
    through before it is built; "code" runs what the file names, so it loads only where the operator
@@ -18,6 +18,8 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from .onnx_file import is_onnx
 
 Trust = Literal["data", "inspected", "code"]
 
@@ -51,6 +53,9 @@ class Format:
     ]  #: By which its files usually go; they decide nothing but what a folder must hold.
     #: False: the framework, once imported, does not survive a fork, so each worker loads the model itself.
     survives_fork: bool = True
+    #: ``module:function``, from a content and its path to the digest over it and the files that belong to it,
+    #: None where none does.
+    whole_digest: str | None = None
 
 
 def is_pickle(content: bytes) -> bool:
@@ -69,6 +74,31 @@ def is_joblib(content: bytes) -> bool:
 def is_skops(content: bytes) -> bool:
     """Say whether content is a skops file."""
     return "schema.json" in names_in_zip(content)
+
+
+def is_exported_program(content: bytes) -> bool:
+    """Say whether content is what ``torch.export.save`` writes, now or up to PyTorch 2.7."""
+    names = names_in_zip(content)
+    return _has_below_root(names, "archive_format", "archive_version") or (
+        "serialized_exported_program.json" in names
+    )
+
+
+def is_torchscript(content: bytes) -> bool:
+    """Say whether content is what ``torch.jit.save`` writes."""
+    names = names_in_zip(content)
+    return _has_below_root(names, "constants.pkl") and any("/code/" in name for name in names)
+
+
+def is_torch_pickle(content: bytes) -> bool:
+    """Say whether content is what ``torch.save`` writes: a pickle of weights, or of anything."""
+    return _has_below_root(names_in_zip(content), "data.pkl") and not is_torchscript(content)
+
+
+def _has_below_root(names: frozenset[str], *wanted: str) -> bool:
+    """Say whether an archive's only folder at the top holds files of these names."""
+    roots = {name.partition("/")[0] for name in names}
+    return len(roots) == 1 and all(f"{root}/{name}" in names for name in wanted for root in roots)
 
 
 def names_in_zip(content: bytes) -> frozenset[str]:
@@ -102,10 +132,22 @@ FORMATS: tuple[Format, ...] = (
     Format("pickle", "sklearn", "code", "pickles:load_pickle", is_pickle, (".pickle", ".pkl")),
     Format("joblib", "sklearn", "code", "pickles:load_pickle", is_joblib, (".joblib",)),
     Format("skops", "sklearn", "inspected", "skops_files:load_skops", is_skops, (".skops",)),
-)
+    Format(
+        "torch.export", "torch", "code", "torch_files:load_exported_program", is_exported_program, (".pt2",),
+        survives_fork=False,
+    ),
+    Format(
+        "TorchScript", "torch", "code", "torch_files:load_torchscript", is_torchscript, (".pt",),
+        survives_fork=False,
+    ),
+    Format(
+        "ONNX", "onnx", "data", "onnx:load_onnx", is_onnx, (".onnx",),
+        survives_fork=False, whole_digest="onnx_external:digest",
+    ),
+)  # fmt: skip
 
 #: Names that promise that loading runs no code. Who names such a file has not agreed to run any.
-DATA_SUFFIXES = frozenset({".keras", ".onnx", ".safetensors"}).union(
+DATA_SUFFIXES = frozenset({".keras", ".safetensors"}).union(
     *(one.suffixes for one in FORMATS if one.trust != "code")
 )
 #: Names that promise a model.

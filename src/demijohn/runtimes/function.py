@@ -14,6 +14,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class FunctionRuntime:
     methods = ("predict",)
     refusals: tuple[type[Exception], ...] = ()  # what a function raises is its own fault, but BadInput
     is_callable_unasked = False
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, function: Callable[..., Any], example: Example | None, *, batch: bool, concurrency: int | None

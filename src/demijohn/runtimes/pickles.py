@@ -17,6 +17,8 @@ from demijohn.errors import DemijohnError, LoadError, MissingExtra
 from .base import Artifact
 
 EXTRAS = {
+    "onnxruntime": "onnx",
+    "torch": "torch",
     "sklearn": "sklearn",
     "joblib": "sklearn",
     "pandas": "sklearn",

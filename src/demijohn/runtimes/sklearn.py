@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ class SklearnRuntime:
     joining: Joining = "prove"
     refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
     is_callable_unasked = True
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, estimator: Any, example: Example | None, concurrency: int) -> None:
         self.estimator = estimator
