@@ -84,6 +84,9 @@ _EXAMPLE = click.option(
     "--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version."
 )
 @_ACCELERATION
+@click.option(
+    "--device", metavar="DEVICE", help="Of ONNX and PyTorch: cpu, cuda, cuda:1.  [default: a GPU if there is one]"
+)
 @click.option("--reload", is_flag=True, help="Watch the files; load changed ones beside, then swap.")
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework."

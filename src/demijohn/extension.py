@@ -112,7 +112,7 @@ class Demijohn:
         self._apps.append(services)
         attach(app, settings, owns_app=owns_app)
 
-    def add(
+    def add(  # noqa: PLR0913  - each is a keyword of its own, with a default
         self,
         name: str,
         model: Any,
@@ -122,6 +122,7 @@ class Demijohn:
         batching: bool | None = None,
         batch: bool = False,
         concurrency: int | None = None,
+        device: str | None = None,
         default: bool = False,
     ) -> Model:
         """Serve a model.
@@ -135,13 +136,15 @@ class Demijohn:
             batching: False keeps every request of this model alone.
             batch: The function takes arrays of many rows, and those of several requests at once.
             concurrency: Calls of the model that may run at a time in one worker.
+            device: Where a file of ONNX or PyTorch is to run: "cpu", "cuda", "cuda:1"; default the GPU
+                where there is one.
             default: Let this model answer ``POST /predict``.
 
         Raises:
             OperatorError: the name or version is taken, or the model cannot be served.
         """
         check_name(name)
-        runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
+        runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency, device=device)
         return self.add_runtime(name, runtime, version=version, batching=batching, default=default)
 
     def add_runtime(
@@ -254,7 +257,7 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
             runs the code in it).
         name: For messages.
         example: Rows that complete the signature.
-        **options: ``batching``, ``batch`` and ``concurrency`` as in ``Demijohn.add``; fields of
+        **options: ``batching``, ``batch``, ``concurrency`` and ``device`` as in ``Demijohn.add``; fields of
             ``Settings``, e.g. ``deadline_s=60``.
 
     Returns:
@@ -265,8 +268,9 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
     """
     batching = options.pop("batching", None)
     batch, concurrency = options.pop("batch", False), options.pop("concurrency", None)
+    device = options.pop("device", None)
     settings = _read_settings({}, options)
-    runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency)
+    runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency, device=device)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
     # Threads that call it may share a call once that is proved; until then each runs alone.
     settle_in_background([predictor])
@@ -284,9 +288,11 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         raise TypeError(f"Demijohn has no setting {', '.join(sorted(unknown))}")
 
 
-def _runtime_of(model: Any, example: Any, *, batch: bool, concurrency: int | None) -> Runtime:
+def _runtime_of(
+    model: Any, example: Any, *, batch: bool, concurrency: int | None, device: str | None
+) -> Runtime:
     if not isinstance(model, (str, os.PathLike)):
-        return runtimes.wrap(model, example=example, batch=batch, concurrency=concurrency)
+        return runtimes.wrap(model, example=example, batch=batch, concurrency=concurrency, device=device)
     if batch:
         raise ConfigurationError("batch=True is for functions, and a file holds none")
-    return runtimes.load(Path(model), example=example, concurrency=concurrency)
+    return runtimes.load(Path(model), example=example, concurrency=concurrency, device=device)

@@ -79,6 +79,7 @@ def _of_predictor(predictor: Predictor) -> dict[str, Any]:
     return {
         "framework": runtime.framework,
         "framework_version": runtime.framework_version,
+        "metadata": dict(runtime.metadata),
         "methods": list(runtime.methods),
         "signature": predictor.signature.as_json(),
         "example": {"instances": list(runtime.example_rows())},
@@ -137,6 +138,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         return [*lines, f"refused    {report['refused']}"]
     lines += [
         f"framework  {report['framework']} {report['framework_version'] or ''}".rstrip(),
+        *(f"{name:10} {text}" for name, text in report["metadata"].items()),
         f"engine     {report['engine']}",
         "inputs",
         *_input_lines(report["signature"]["inputs"]),

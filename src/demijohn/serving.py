@@ -39,6 +39,7 @@ _ABOUT_MODELS = {
     "aliases": "--alias",
     "reload": "--reload",
     "strict_versions": "--strict-versions",
+    "device": "--device",
 }
 
 

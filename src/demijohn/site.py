@@ -28,6 +28,7 @@ from .lifecycle import Lifecycle
 from .pool import check_name
 from .runtimes.apart import load_apart
 from .runtimes.base import Runtime
+from .runtimes.hardware import HARDWARE
 
 if TYPE_CHECKING:
     from .extension import Demijohn
@@ -49,6 +50,7 @@ class SiteOptions:
     aliases: Sequence[str] = ()
     reload: bool = False
     strict_versions: bool = False
+    device: str | None = None
 
 
 class Site:
@@ -71,6 +73,8 @@ class Site:
         self._files = found.files
         self._aliases = [_alias(text) for text in options.aliases]
         self._check_names({file.key for file in self._files})
+        if options.device and not any(file.framework in runtimes.WITH_DEVICE for file in self._files):
+            raise ConfigurationError(f"--device {options.device}: no model here has one; ONNX and PyTorch have")
         self._examples = self._read_examples()
         self._runtimes = [self._look_at(file) for file in self._files]
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
@@ -88,6 +92,7 @@ class Site:
                 example=self._examples.get(file.name),
                 strict_versions=self._options.strict_versions,
                 allow_code=allow_code,
+                device=self._options.device if file.framework in runtimes.WITH_DEVICE else None,
             )
         except LoadError:
             raise
@@ -222,11 +227,13 @@ def _share_cores(workers: int) -> None:
     """Share the cores out between the workers' pools of OpenMP and BLAS threads.
 
     scikit-learn's OpenMP code takes every core even for one row, and so does BLAS for a large matrix:
-    several workers that do so wait for each other.
+    several workers that do so wait for each other. Frameworks that each worker loads itself read their
+    share when they do.
     """
+    HARDWARE.threads = max(1, count_cores() // workers)
     threadpoolctl = sys.modules.get("threadpoolctl")
     if threadpoolctl is not None:
-        threadpoolctl.threadpool_limits(max(1, count_cores() // workers))
+        threadpoolctl.threadpool_limits(HARDWARE.threads)
 
 
 def _prefixed(record: logging.LogRecord, prefix: str) -> bool:

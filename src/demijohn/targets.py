@@ -51,6 +51,7 @@ class ModelFile:
     sha256: str
     stamp: Stamp | None  #: Taken before the file was read.
     survives_fork: bool = True  #: Else each worker loads it itself.
+    framework: str = ""  #: A key of ``runtimes.RUNTIMES``.
 
     @property
     def key(self) -> tuple[str, str]:
@@ -135,7 +136,7 @@ def read_candidate(candidate: Candidate) -> ModelFile:
     name = check_name(candidate.name)
     return ModelFile(
         name, candidate.version, candidate.path, artifact.runs_code, artifact.sha256, before,
-        artifact.survives_fork,
+        artifact.survives_fork, artifact.framework,
     )  # fmt: skip
 
 

@@ -68,4 +68,8 @@ def candidates(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         from . import sklearn
 
         return list(sklearn.candidates(runtime, is_fast=is_fast))
+    if runtime.framework == "onnx":
+        from . import onnx_models
+
+        return onnx_models.candidates(runtime)
     return []

@@ -88,3 +88,5 @@ class Candidate:
     engine: str
     method: str
     build: Callable[[], Engine]  #: Raises ``Unconvertible``.
+    #: It is the framework itself, called in the request's own thread: taken unless something is faster.
+    is_framework: bool = False

@@ -21,7 +21,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("numpy", "scikit-learn", "scipy", "pandas", "onnxruntime", "onnx", "skl2onnx", "treelite")
+_LIBRARIES = ("numpy", "scikit-learn", "scipy", "pandas", "onnxruntime", "onnx", "skl2onnx", "treelite",
+              "torch", "onnxscript")  # fmt: skip
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_FIELDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 #: They make BLAS and others compute in another way on the same machine.

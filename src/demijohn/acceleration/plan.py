@@ -6,8 +6,8 @@ Rules of this room:
 2. A time is what one call of ``run`` costs, the best of several, in microseconds. What is around
    it is not counted, such as the hand-over to the model's own thread (some 17 µs), which the
    framework needs and a whole engine does not.
-3. Engines within a tenth of each other count as equally fast: the framework itself is then kept,
-   else the engine that runs a smaller number of rows already.
+3. Engines within a tenth of each other count as equally fast: the framework itself is then kept (in the
+   request's own thread where it can run there), else the engine that runs a smaller number of rows already.
 4. One candidate's failure, of whatever kind, costs only that candidate.
 """
 
@@ -163,6 +163,8 @@ class Planner:
 
     def _try(self, candidate: Candidate, trial: _Trial, reference: parity.Reference | None) -> None:
         engine = candidate.build()
+        if candidate.is_framework:
+            trial.prefer(candidate.engine)
         why_not = trial.why_beaten(engine) or self._why_not(engine, reference)
         trial.enter(candidate.engine, engine, why_not)
 
@@ -249,6 +251,11 @@ class _Trial:
         self._times: dict[str, list[float]] = {NATIVE: [us for us, _ in native_us]}
         self._refused: list[Refused] = []
         self._measured: dict[tuple[str, int], float] = {}
+        self._preferred: list[str] = []
+
+    def prefer(self, engine: str) -> None:
+        """Take an engine, rather than the framework as such, wherever it is as fast."""
+        self._preferred.append(engine)
 
     def refuse(self, engine: str, why: str) -> None:
         self._refused.append(Refused(engine, self._method, why))
@@ -287,7 +294,7 @@ class _Trial:
 
     def decide(self) -> Chosen:
         """Choose for each number of rows; the engines that win nowhere are let go."""
-        winners = _winners(self._times)
+        winners = _winners(self._times, self._preferred)
         shown = {
             name: tuple(us if name != NATIVE or self._native_us[i][1] else None for i, us in enumerate(times))
             for name, times in self._times.items()
@@ -315,14 +322,14 @@ def _ranges(winners: Sequence[str], times: Sequence[float | None]) -> tuple[Rang
     return tuple(ranges)
 
 
-def _winners(times: Mapping[str, Sequence[float]]) -> list[str]:
+def _winners(times: Mapping[str, Sequence[float]], preferred: Sequence[str] = ()) -> list[str]:
     """Return the engine for each of ``SIZES``."""
     winners: list[str] = []
     for index in range(len(SIZES)):
         now = {name: us[index] for name, us in times.items()}
         best = min(now, key=now.__getitem__)
-        favourites = (NATIVE, *winners[-1:])
-        equal = [name for name in favourites if now[name] <= now[best] * _EQUALLY_FAST]
+        favourites = (*preferred, NATIVE, *winners[-1:])
+        equal = [name for name in favourites if name in now and now[name] <= now[best] * _EQUALLY_FAST]
         winners.append(equal[0] if equal else best)
     return winners
 

@@ -128,6 +128,7 @@ class ModelDescription(Struct):
     state: State
     framework: str
     framework_version: str | None
+    metadata: dict[str, str]
     methods: list[str]
     classes: list[Any] | None
     parameters: dict[str, list[str]]

@@ -47,6 +47,7 @@ def show_model(name: str) -> Response:
             "state": latest.state,
             "framework": latest.runtime.framework,
             "framework_version": latest.runtime.framework_version,
+            "metadata": dict(latest.runtime.metadata),
             "methods": list(latest.runtime.methods),
             "classes": next(filter(None, map(latest.runtime.classes, latest.runtime.methods)), None),
             "parameters": {

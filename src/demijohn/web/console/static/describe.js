@@ -78,6 +78,7 @@ export function drawFacts(model) {
     ["Version", model.version],
     ["All versions", versions.length > 1 ? versions.join(", ") : ""],
     ["Aliases", aliases.join(", ")],
+    ...Object.entries(model.metadata ?? {}),
   ];
   return h("dl", { class: "pairs", "data-testid": "facts" },
     facts.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
