@@ -85,7 +85,9 @@ _EXAMPLE = click.option(
 )
 @_ACCELERATION
 @click.option(
-    "--device", metavar="DEVICE", help="Of ONNX and PyTorch: cpu, cuda, cuda:1.  [default: a GPU if there is one]"
+    "--device",
+    metavar="DEVICE",
+    help="Of ONNX and PyTorch: cpu, cuda, cuda:1.  [default: a GPU if there is one]",
 )
 @click.option("--reload", is_flag=True, help="Watch the files; load changed ones beside, then swap.")
 @click.option(

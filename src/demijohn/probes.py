@@ -18,6 +18,9 @@ from .messages import Array, Records, Rows, Tensors
 from .signature import Signature, TensorSpec
 
 _MOST_HOURS = 1_000
+_LEAST_ALLOWED = 1e-12
+#: Of numbers that are short themselves: what another order of summing may change of them.
+_ALLOWED = {"float32": 1e-5, "float16": 1e-2}
 _EXACT = 2**52  # a double holds every whole number up to here
 
 
@@ -86,13 +89,14 @@ def _vary_cell(cell: Any, rng: np.random.Generator) -> Any:
     return round(scaled) if isinstance(cell, int) else scaled
 
 
-def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | None:
+def agree(joined: Tensors, alone: list[Tensors], rtol: float | None = None) -> str | None:
     """Compare one batch with its rows run one by one.
 
     Args:
         joined: The outputs of the batch.
         alone: The outputs of each row.
-        rtol: Relative to the larger of the number and its column's largest value.
+        rtol: Relative to the larger of the number and its column's largest value; None: by how precise
+            the numbers are.
 
     Returns:
         None where labels are equal and numbers within ``rtol``, else what differs.
@@ -105,8 +109,9 @@ def agree(joined: Tensors, alone: list[Tensors], rtol: float = 1e-12) -> str | N
             return f"{name}: another shape"
         single = np.concatenate(parts) if batch.dtype.kind != "O" else _objects([part[0] for part in parts])
         if batch.dtype.kind in "fc":
-            if not _is_close(batch, single, rtol):
-                return f"{name}: numbers differ by more than {rtol:g}"
+            allowed = _ALLOWED.get(batch.dtype.name, _LEAST_ALLOWED) if rtol is None else rtol
+            if not _is_close(batch, single, allowed):
+                return f"{name}: numbers differ by more than {allowed:g}"
         elif not _equal(batch, single):
             return f"{name}: values differ"
     return None

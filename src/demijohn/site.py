@@ -74,7 +74,9 @@ class Site:
         self._aliases = [_alias(text) for text in options.aliases]
         self._check_names({file.key for file in self._files})
         if options.device and not any(file.framework in runtimes.WITH_DEVICE for file in self._files):
-            raise ConfigurationError(f"--device {options.device}: no model here has one; ONNX and PyTorch have")
+            raise ConfigurationError(
+                f"--device {options.device}: no model here has one; ONNX and PyTorch have"
+            )
         self._examples = self._read_examples()
         self._runtimes = [self._look_at(file) for file in self._files]
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]

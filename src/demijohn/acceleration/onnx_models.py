@@ -40,7 +40,7 @@ def candidates(model: Model) -> Sequence[Candidate]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Own:
     """One method of the framework itself."""
 
@@ -56,4 +56,3 @@ class _Own:
             return self.model.run(self.method, tensors, {})
         except Exception as error:  # rows that it refuses; the framework says why
             raise StepAside(str(error)) from error
-

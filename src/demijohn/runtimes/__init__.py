@@ -91,7 +91,9 @@ def wrap(
     options = {"example": example, "batch": batch, "concurrency": concurrency}
     if device is not None:
         if framework not in WITH_DEVICE:
-            raise ConfigurationError(f"device={device!r}: only models of {', '.join(WITH_DEVICE)} have a device")
+            raise ConfigurationError(
+                f"device={device!r}: only models of {', '.join(WITH_DEVICE)} have a device"
+            )
         options["device"] = device
     return cast(Runtime, _module_for(framework).wrap(model, **options))
 

@@ -13,6 +13,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 
 from demijohn.errors import LoadError
 
@@ -41,7 +42,7 @@ def check_archive(content: bytes) -> tuple[str, ...]:
     unpacked = sum(one.file_size for one in members)
     if unpacked > FREE_EXPANSION_BYTES + MAX_EXPANSION * len(content):
         raise LoadError(f"it would unpack to {unpacked:,} bytes, far more than it should")
-    if any(end > following[0] for (_, end), following in zip(ends, ends[1:], strict=False)):
+    if any(end > following for (_, end), (following, _) in pairwise(ends)):
         raise LoadError("two members of the archive share bytes")
     _check_names(members)
     return tuple(one.filename for one in members)

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from demijohn.errors import ConfigurationError, DemijohnError, ModelError
-from demijohn.messages import Array, Tensors
-from demijohn.signature import Signature, TensorSpec, output_specs
+from demijohn.messages import Tensors
+from demijohn.signature import TensorSpec, output_specs
 
 from .base import Joining
 from .examples import read_example
@@ -23,7 +22,6 @@ from .graph_inputs import (
     GraphInput,
     complete,
     example_tensors,
-    limits_of,
     made_up_row,
     signature_of,
 )
@@ -31,6 +29,7 @@ from .row_chunks import ANY_ROWS, ONE_BY_ONE, RowLimits, run_rows
 
 logger = logging.getLogger("demijohn")
 
+_LONGEST_TEXT = 300
 _SIZES = (1, 8, 32, 224)  # of a made-up row, wherever any size will do: the first that the graph takes
 
 
@@ -39,10 +38,11 @@ class Graph(Protocol):
 
     framework: str
     framework_version: str
-    inputs: Sequence[GraphInput]
+    inputs: tuple[GraphInput, ...]
+    limits: RowLimits
     methods: tuple[str, ...]
     refusals: tuple[type[Exception], ...]  #: What it raises on rows that it will not take.
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str]  #: What its file says of it.
     warnings: tuple[str, ...]
     is_free: bool  #: Any thread may call it at any time, and another gains nothing by waiting for its turn.
 
@@ -55,8 +55,8 @@ class Graph(Protocol):
     def classes(self, method: str) -> list[Any] | None:
         """Return the labels of the columns of ``predict_proba``, else None; asked after a call."""
 
-    def digest(self) -> str | None:
-        """Return what tells this graph from every other."""
+    def digest(self, sha256: str | None) -> str | None:
+        """Return what tells this graph from every other; ``sha256`` is that of its file, if it has one."""
 
 
 class GraphRuntime:
@@ -85,7 +85,8 @@ class GraphRuntime:
         self.warnings: tuple[str, ...] = graph.warnings
         self.concurrency = concurrency or 1
         self.sha256: str | None = None
-        self._limits = limits_of(graph.inputs)
+        self.trouble = ""  #: What the graph said when it did not take the example.
+        self._limits = graph.limits
         known = signature_of(graph.inputs)
         given = read_example(example)
         self.signature = known if given is None else complete(known, given)
@@ -122,7 +123,7 @@ class GraphRuntime:
         return self._example
 
     def digest(self) -> str | None:
-        return self.graph.digest()
+        return self.graph.digest(self.sha256)
 
     def _run(self, method: str, tensors: Tensors, limits: RowLimits) -> Tensors:
         graph, feed = self.graph, self._feed
@@ -151,9 +152,10 @@ class GraphRuntime:
             outputs = {method: self._run(method, one, self._limits) for method in self.methods}
         except Exception as error:  # noqa: BLE001  - the graph is foreign code, and the row may be made up
             logger.debug("%s on an example row: %s: %s", self.framework, type(error).__name__, error)
-            self._limits = limits_of(self.graph.inputs)
+            self.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST_TEXT]}"
+            self._limits = self.graph.limits
             return {}
-        if self._limits == ONE_BY_ONE and limits_of(self.graph.inputs) == ANY_ROWS:
+        if self._limits != self.graph.limits:
             self.warnings += ("its answers have no axis of rows, so each row is a call of its own",)
         return outputs
 

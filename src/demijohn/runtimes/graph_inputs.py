@@ -94,7 +94,9 @@ def complete(known: Signature, example: Example) -> Signature:
     given_by_name = {spec.name: spec.nullable for spec in example.signature.inputs}
     is_alone = len(known.inputs) == len(given_by_name) == 1
     inputs = tuple(
-        replace(spec, nullable=any(given_by_name.values()) if is_alone else given_by_name.get(spec.name, False))
+        replace(
+            spec, nullable=any(given_by_name.values()) if is_alone else given_by_name.get(spec.name, False)
+        )
         for spec in known.inputs
     )
     return Signature(known.layout, inputs)
@@ -114,7 +116,9 @@ def example_tensors(signature: Signature, rows: Sequence[Any]) -> Tensors:
 
 def made_up_row(signature: Signature, size: int) -> Any:
     """Return one row of zeros, ``size`` long wherever any size will do."""
-    cells = {spec.name: _zeros(spec, [size if n < 0 else n for n in spec.shape[1:]]) for spec in signature.inputs}
+    cells = {
+        spec.name: _zeros(spec, [size if n < 0 else n for n in spec.shape[1:]]) for spec in signature.inputs
+    }
     return cells if signature.layout in {"table", "tensors"} else next(iter(cells.values()))
 
 

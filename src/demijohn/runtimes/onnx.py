@@ -23,7 +23,7 @@ from demijohn.messages import Array, Tensors
 
 from .base import Artifact, UnopenedModel
 from .graph import GraphRuntime
-from .graph_inputs import GraphInput
+from .graph_inputs import GraphInput, limits_of
 from .hardware import HARDWARE
 from .onnx_external import digest_with, read_files
 from .onnx_file import OnnxFacts, read_facts
@@ -123,8 +123,9 @@ class OnnxGraph:
         self.is_free = on_cpu
         self.warnings: tuple[str, ...] = ()
         self.inputs = tuple(map(_input_of, self._session.get_inputs()))
+        self.limits = limits_of(self.inputs)
         self.refusals = _refusals()
-        self.metadata = _metadata_of(self._session)
+        self.metadata: Mapping[str, str] = _metadata_of(self._session)
         self._digest = digest_with(model.content, dict(model.files)) + ("" if on_cpu else " on a GPU")
         outputs = self._session.get_outputs()
         self._shapes = {one.name: _shape_of(one.shape) for one in outputs}
@@ -148,7 +149,8 @@ class OnnxGraph:
         maps = self._maps.get(self._outputs[method][0])
         return self._labels if maps is None else maps.labels
 
-    def digest(self) -> str | None:
+    def digest(self, sha256: str | None) -> str | None:
+        del sha256  # that of the file is one of what it says, not of where it runs
         return self._digest
 
     def _array(self, name: str, found: Any) -> Array:
@@ -157,7 +159,9 @@ class OnnxGraph:
         array: Array = np.asarray(found)
         return array
 
+
 # Sessions -----------------------------------------------------------------------------------
+
 
 def _open(onnxruntime: Any, model: OnnxModel, device: str | None) -> Any:
     options = _options(onnxruntime)

@@ -66,8 +66,8 @@ def _check_fits(external: External, n_bytes: int) -> None:
     length = n_bytes - external.offset if external.length is None else external.length
     if length < 0 or external.offset + length > n_bytes:
         raise LoadError(
-            f"a tensor is said to lie at byte {external.offset} of {external.location!r}, {length} bytes long;"
-            f" the file has {n_bytes}"
+            f"a tensor is said to lie at byte {external.offset} of {external.location!r},"
+            f" {length} bytes long; the file has {n_bytes}"
         )
     if external.n_elements > 2 * length:
         raise LoadError(f"a tensor declares {external.n_elements:,} elements and has {length:,} bytes")

@@ -78,7 +78,7 @@ def is_onnx(content: bytes) -> bool:
         for number, kind, value in fields(memoryview(content)):
             if _MODEL.get(number) != kind:
                 return False
-            if number == 1 and not 0 < int(value) < _MOST_IR_VERSION:  # type: ignore[arg-type]
+            if number == 1 and not 0 < int(value) < _MOST_IR_VERSION:
                 return False
             seen.add(number)
     except Malformed as error:
@@ -211,12 +211,11 @@ def _labels_in(attribute: memoryview) -> list[Any]:
 
 def _label_tables(content: bytes) -> Iterator[list[Any]]:
     """Yield the vectors of which a graph picks by index, as converters write what ``argmax`` stands for."""
-    for number, _, graph in fields(memoryview(content)):
-        if number != _GRAPH:
-            continue
-        parts = list(fields(_bytes(graph)))
-        picked = {name for number, _, node in parts if number == 1 for name in _picked_from(_bytes(node))}
-        for number, _, tensor in parts if picked else ():
+    graphs = [_bytes(value) for number, _, value in fields(memoryview(content)) if number == _GRAPH]
+    for graph in graphs:
+        parts = [(number, value) for number, _, value in fields(graph) if number in {1, 5}]
+        picked = {name for number, node in parts if number == 1 for name in _picked_from(_bytes(node))}
+        for number, tensor in parts if picked else ():
             if number == 5:
                 yield from _vector(_bytes(tensor), picked)
 
