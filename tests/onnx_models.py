@@ -97,7 +97,9 @@ def flowers(*, zipmap: bool = True, texts: bool = True) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skl2onnx's own
         proto = to_onnx(
-            estimator, rows[:1].astype(np.float32), options=None if zipmap else {id(estimator): {"zipmap": False}}
+            estimator,
+            rows[:1].astype(np.float32),
+            options=None if zipmap else {id(estimator): {"zipmap": False}},
         )
     content: bytes = proto.SerializeToString()
     return content
@@ -115,7 +117,12 @@ def save(proto: Proto | bytes, path: Path) -> Path:
 def save_apart(proto: Proto, path: Path, location: str = "weights.bin") -> Path:
     """Save a model with its weights in another file."""
     onnx.save_model(
-        proto, path, save_as_external_data=True, all_tensors_to_one_file=True, location=location, size_threshold=0
+        proto,
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=location,
+        size_threshold=0,
     )
     return path
 

@@ -257,8 +257,12 @@ class Predictor:
             lock.release()
 
     def plan(self) -> dict[str, Any]:
-        """Tell which engine runs each method, which are not used, and what is never joined."""
-        return {**self._engines.as_json(), "kept_alone": dict(self.not_joined)}
+        """Tell which engine runs each method, which are not used, what is never joined, and who loads it."""
+        return {
+            **self._engines.as_json(),
+            "kept_alone": dict(self.not_joined),
+            "survives_fork": self.runtime.survives_fork,
+        }
 
     def times_us(self, method: str) -> Mapping[str, Mapping[int, float | None]]:
         """Return the measured times of a method, by engine and rows per call, in microseconds."""

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import onnx_models
+from tests.onnx_models import BOOL, FLOAT, INT64, WEIGHTS, affine, constant, model, node, own, save, value
+from tests.servers import serving, until
 
 from demijohn import load
 from demijohn.errors import ConfigurationError, LoadError, ModelRefused
@@ -17,9 +20,6 @@ from demijohn.messages import Records, Rows
 from demijohn.runtimes import inspect, wrap
 from demijohn.runtimes import load as load_runtime
 from demijohn.runtimes.graph import GraphRuntime
-from tests import onnx_models
-from tests.onnx_models import BOOL, FLOAT, INT64, WEIGHTS, affine, constant, model, node, own, save, value
-from tests.servers import serving, until
 
 ROWS = np.random.default_rng(1).normal(size=(64, 4)).astype(np.float32)
 
@@ -76,9 +76,16 @@ def test_texts_go_in() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "dtype", "cell"),
-    [(BOOL, "bool", True), (INT64, "int64", 5), (FLOAT, "float32", 1.5), (10, "float16", 1.5), (11, "float64", 0.1),
-     (2, "uint8", 200), (6, "int32", -7)],
-)  # fmt: skip
+    [
+        (BOOL, "bool", True),
+        (INT64, "int64", 5),
+        (FLOAT, "float32", 1.5),
+        (10, "float16", 1.5),
+        (11, "float64", 0.1),
+        (2, "uint8", 200),
+        (6, "int32", -7),
+    ],
+)
 def test_every_dtype_that_numpy_has_comes_through(kind: int, dtype: str, cell: Any) -> None:
     proto = model(
         [node("Identity", ["x"], ["y"])], [value("x", kind, ["n", 2])], [value("y", kind, ["n", 2])]
@@ -211,27 +218,51 @@ def test_an_example_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_file_says_who_made_it() -> None:
-    proto = affine(producer_name="us", doc_string="Three numbers of four.", model_version=3, domain="test.example")
+    proto = affine(
+        producer_name="us", doc_string="Three numbers of four.", model_version=3, domain="test.example"
+    )
     proto.metadata_props.add(key="author", value="Ada")
     assert runtime(proto).metadata == {
-        "author": "Ada", "producer_name": "us", "graph_name": "test", "domain": "test.example", "version": "3",
+        "author": "Ada",
+        "producer_name": "us",
+        "graph_name": "test",
+        "domain": "test.example",
+        "version": "3",
         "description": "Three numbers of four.",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
     ("proto", "complaint"),
     [
-        (model([node("Foo", ["x"], ["y"], domain="evil")], [value("x", FLOAT, ["n"])], [value("y", FLOAT, ["n"])]),
-         "refuses it"),
-        (model([node("Nope", ["x"], ["y"])], [value("x", FLOAT, ["n"])], [value("y", FLOAT, ["n"])]), "refuses it"),
+        (
+            model(
+                [node("Foo", ["x"], ["y"], domain="evil")],
+                [value("x", FLOAT, ["n"])],
+                [value("y", FLOAT, ["n"])],
+            ),
+            "refuses it",
+        ),
+        (
+            model([node("Nope", ["x"], ["y"])], [value("x", FLOAT, ["n"])], [value("y", FLOAT, ["n"])]),
+            "refuses it",
+        ),
         (model([], [], [value("W", FLOAT, [4, 3])], constant("W", WEIGHTS)), "no inputs"),
-        (model([node("SequenceConstruct", ["x"], ["y"])], [value("x", FLOAT, ["n"])],
-               [onnx_models.helper.make_tensor_sequence_value_info("y", FLOAT, None)]), r"output 'y' is a seq"),
-        (model([node("Identity", ["x"], ["y"])], [value("x", 16, ["n"])], [value("y", 16, ["n"])]), "bfloat16"),
+        (
+            model(
+                [node("SequenceConstruct", ["x"], ["y"])],
+                [value("x", FLOAT, ["n"])],
+                [onnx_models.helper.make_tensor_sequence_value_info("y", FLOAT, None)],
+            ),
+            r"output 'y' is a seq",
+        ),
+        (
+            model([node("Identity", ["x"], ["y"])], [value("x", 16, ["n"])], [value("y", 16, ["n"])]),
+            "bfloat16",
+        ),
         (affine(0), "size 0"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_served_is_refused_in_one_line(proto: Any, complaint: str) -> None:
     with pytest.raises(LoadError, match=complaint) as caught:
         runtime(proto)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,8 @@ class Album:
     concurrency = 1
     refusals: tuple[type[Exception], ...] = ()
     is_callable_unasked = False
+    survives_fork = True
+    metadata: Mapping[str, str] = MappingProxyType({})
     sha256 = None
 
     def digest(self) -> None:

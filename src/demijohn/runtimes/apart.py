@@ -39,6 +39,7 @@ class Description:
     refusals: tuple[type[Exception], ...]
     is_callable_unasked: bool
     sha256: str | None
+    survives_fork: bool
     metadata: Mapping[str, str]
     known_digest: str | None
     known_parameters: Mapping[str, tuple[str, ...]]
@@ -121,6 +122,7 @@ def describe(runtime: Runtime) -> Description:
         refusals=(),  # classes of the framework, which is not here
         is_callable_unasked=runtime.is_callable_unasked,
         sha256=runtime.sha256,
+        survives_fork=runtime.survives_fork,
         metadata=dict(runtime.metadata),
         known_digest=runtime.digest(),
         known_parameters={method: runtime.parameters(method) for method in runtime.methods},

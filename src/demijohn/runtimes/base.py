@@ -54,6 +54,8 @@ class Runtime(Protocol):
     refusals: tuple[type[Exception], ...]  #: What the model raises on rows it will not take (422).
     is_callable_unasked: bool  #: False for functions: no warm-up, no probe, no example call.
     sha256: str | None  #: Of the file that the model came from; None for one made in this process.
+    #: False: its framework does not survive a fork once it is imported, so each worker loads the model.
+    survives_fork: bool
     metadata: Mapping[str, str]  #: What the model's own file says of it: author, version, description.
 
     def digest(self) -> str | None:

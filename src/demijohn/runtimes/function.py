@@ -52,6 +52,7 @@ class FunctionRuntime:
     methods = ("predict",)
     refusals: tuple[type[Exception], ...] = ()  # what a function raises is its own fault, but BadInput
     is_callable_unasked = False
+    survives_fork = True
     metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(

@@ -74,6 +74,7 @@ class GraphRuntime:
 
     joining: Joining = "prove"
     is_callable_unasked = True
+    survives_fork = False
 
     def __init__(self, graph: Graph, example: object = None, concurrency: int | None = None) -> None:
         self.graph = graph

@@ -48,36 +48,57 @@ def run_rows(call: Call, tensors: Tensors, limits: RowLimits = ANY_ROWS) -> Tens
         ModelError: it returned another number of rows than it got.
     """
     n_rows = count_rows(tensors)
-    most = n_rows if limits.most is None else limits.most
-    parts = [
-        _run_chunk(call, {name: array[start : start + most] for name, array in tensors.items()}, limits)
-        for start in range(0, n_rows, most)
-    ]
+    if limits.most is None or n_rows <= limits.most:
+        parts = [_run_chunk(call, tensors, limits.least)]
+    else:
+        parts = [
+            _run_chunk(
+                call, {name: array[at : at + limits.most] for name, array in tensors.items()}, limits.least
+            )
+            for at in range(0, n_rows, limits.most)
+        ]
+    names = parts[0]
+    if limits.is_one_by_one:
+        parts = _with_rows(parts)
+    else:
+        for start, part in zip(range(0, n_rows, limits.most or n_rows), parts, strict=True):
+            given = max(limits.least, min(n_rows - start, limits.most or n_rows))
+            _check_rows(part, given)
     if len(parts) == 1:
-        return parts[0]
-    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+        return _cut(parts[0], n_rows)
+    return _cut({name: _joined([part[name] for part in parts]) for name in names}, n_rows)
 
 
-def _run_chunk(call: Call, chunk: Tensors, limits: RowLimits) -> Tensors:
+def _run_chunk(call: Call, chunk: Tensors, least: int) -> Tensors:
     n_rows = count_rows(chunk)
-    n_given = max(n_rows, limits.least)
-    if n_given > n_rows:
-        chunk = {name: _filled(array, n_given) for name, array in chunk.items()}
-    outputs = {name: _per_row(name, array, n_given, limits) for name, array in call(chunk).items()}
-    return outputs if n_given == n_rows else {name: array[:n_rows] for name, array in outputs.items()}
+    if n_rows < least:
+        chunk = {name: _filled(array, least) for name, array in chunk.items()}
+    return call(chunk)
+
+
+def _with_rows(parts: list[Tensors]) -> list[Tensors]:
+    """Give answers to one row each an axis of rows, where they have none of length one."""
+    for name in parts[0]:
+        if any(part[name].ndim == 0 or len(part[name]) != 1 for part in parts):
+            for part in parts:
+                part[name] = part[name][np.newaxis]
+    return parts
+
+
+def _check_rows(outputs: Tensors, n_rows: int) -> None:
+    for name, array in outputs.items():
+        if not array.ndim or len(array) != n_rows:
+            received = len(array) if array.ndim else "no"
+            raise ModelError(f"The model returned {received} rows in {name!r} for {n_rows}")
+
+
+def _cut(outputs: Tensors, n_rows: int) -> Tensors:
+    """Leave out what was only filled up, which stands at the end."""
+    return {name: array if len(array) == n_rows else array[:n_rows] for name, array in outputs.items()}
 
 
 def _filled(array: Array, n_rows: int) -> Array:
     return np.concatenate([array, np.repeat(array[-1:], n_rows - len(array), axis=0)])
-
-
-def _per_row(name: str, array: Array, n_rows: int, limits: RowLimits) -> Array:
-    if array.ndim and len(array) == n_rows:
-        return array
-    if limits.is_one_by_one:
-        return array[np.newaxis]
-    received = len(array) if array.ndim else "no"
-    raise ModelError(f"The model returned {received} rows in {name!r} for {n_rows}")
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -98,6 +98,7 @@ class SklearnRuntime:
     joining: Joining = "prove"
     refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
     is_callable_unasked = True
+    survives_fork = True
     metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, estimator: Any, example: Example | None, concurrency: int) -> None:

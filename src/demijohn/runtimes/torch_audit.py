@@ -123,6 +123,8 @@ def _is_of_sizes(node: ast.AST) -> bool:
         return node.id in _CALLED or _NAMED.match(node.id) is not None
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value.isidentifier()  # a symbol's name
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, (int, float))
     return isinstance(node, _EXPRESSION)
 
 

@@ -112,9 +112,18 @@ def _readings(torch: Any, module: Any, names: list[str] | None, example: object)
         yield [GraphInput(name, real_name, (-1, -1))], None
         return
     specs = _specs_of(names, example)
-    for dtype in (real_name, "int64"):
+    for dtype in (real_name, "int64") if _is_whole(example) else (real_name,):
         dtypes = [dtype if one.dtype == "float64" else one.dtype for one in specs]
         yield [GraphInput(one.name, of, one.shape) for one, of in zip(specs, dtypes, strict=True)], example
+
+
+def _is_whole(example: Any) -> bool:
+    """Say whether all numbers of an example are written as whole ones."""
+    if isinstance(example, Mapping):
+        example = list(example.values())
+    if isinstance(example, (list, tuple)):
+        return all(map(_is_whole, example))
+    return isinstance(example, int) and not isinstance(example, bool)
 
 
 def _arrays_of(torch: Any, names: list[str] | None, example: object) -> dict[str, Array] | None:

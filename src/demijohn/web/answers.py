@@ -104,12 +104,16 @@ class RefusedEngine(Struct):
 
 
 class Plan(Struct):
-    """Which engine runs what; `kept_alone` says why requests of a method are never joined."""
+    """Which engine runs what; `kept_alone` says why requests of a method are never joined.
+
+    Where `survives_fork` is false, each worker loads the model itself, after the fork.
+    """
 
     state: Literal["proving", "settled"]
     methods: dict[str, list[EngineRange]]
     refused: list[RefusedEngine]
     kept_alone: dict[str, str]
+    survives_fork: bool
 
 
 class Example(Struct):
