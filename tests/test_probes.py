@@ -184,6 +184,16 @@ def test_objects_agree_one_by_one() -> None:
     assert agree({"predict": lists}, rows_of(other)) == "predict: values differ"
 
 
+def test_short_numbers_are_compared_as_precisely_as_they_are() -> None:
+    for dtype, allowed in (("float64", 1e-12), ("float32", 1e-5), ("float16", 1e-2)):
+        ones = np.ones(2, dtype)
+        near, far = (np.array([1, 1 + factor * allowed], np.float64) for factor in (0.5, 3))
+        assert (
+            agree({"y": ones.astype(dtype)}, [{"y": near[i : i + 1].astype(dtype)} for i in range(2)]) is None
+        )
+        assert agree({"y": ones}, [{"y": far[i : i + 1].astype(dtype)} for i in range(2)]) is not None
+
+
 def test_another_shape_or_name_does_not_agree() -> None:
     ones = np.ones((2, 3))
     assert agree({"predict": ones}, rows_of(np.ones((2, 2)))) == "predict: another shape"

@@ -57,6 +57,12 @@ def test_the_framework_stays_where_nothing_is_faster_by_a_tenth() -> None:
     assert ranges(native=[10, 10, 10, 10], a=[9.5, 9.5, 9.5, 9.5]) == [(None, NATIVE)]
 
 
+def test_the_framework_runs_in_the_requests_own_thread_where_it_can_unless_something_is_faster() -> None:
+    times = {NATIVE: [10.0] * 4, "own": [10.4] * 4, "a": [20, 9.5, 5, 5]}
+    assert planning._winners(times, ["own"]) == ["own", "own", "a", "a"]
+    assert planning._winners({NATIVE: [10.0] * 4}, ["own"]) == [NATIVE] * 4
+
+
 def test_an_engine_in_use_stays_where_another_is_hardly_faster() -> None:
     assert ranges(native=[99] * 4, a=[1, 5, 5.2, 5.2], b=[4, 4.9, 5, 4.9]) == [(None, "a")]
 

@@ -72,4 +72,8 @@ def candidates(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         from . import onnx_models
 
         return onnx_models.candidates(runtime)
+    if runtime.framework == "torch":
+        from . import torch_models
+
+        return torch_models.candidates(runtime)
     return []

@@ -25,7 +25,7 @@ from .graph_inputs import (
     made_up_row,
     signature_of,
 )
-from .row_chunks import ANY_ROWS, ONE_BY_ONE, RowLimits, run_rows
+from .row_chunks import ANY_ROWS, ONE_BY_ONE, Call, RowLimits, run_rows
 
 logger = logging.getLogger("demijohn")
 
@@ -125,6 +125,11 @@ class GraphRuntime:
 
     def digest(self) -> str | None:
         return self.graph.digest(self.sha256)
+
+    def run_by(self, call: Call, tensors: Tensors) -> Tensors:
+        """Run rows by something else that takes what the graph takes: one array per input, by name."""
+        feed = self._feed
+        return run_rows(lambda chunk: call(feed(chunk)), tensors, self._limits)
 
     def _run(self, method: str, tensors: Tensors, limits: RowLimits) -> Tensors:
         graph, feed = self.graph, self._feed

@@ -33,6 +33,7 @@ class TorchGraph:
 
     framework = "torch"
     methods: tuple[str, ...] = ("predict",)
+    program: Any = None  #: That of ``torch.export``, where there is one: it can be compiled.
     is_free = False  # a call may be long, and takes several cores
     metadata: Mapping[str, str] = MappingProxyType({})
 
