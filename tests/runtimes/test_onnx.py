@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skops.io
+from sklearn.linear_model import LinearRegression
 from tests import onnx_models
 from tests.onnx_models import BOOL, FLOAT, INT64, WEIGHTS, affine, constant, model, node, own, save, value
-from tests.servers import serving, until
+from tests.servers import DEMIJOHN, serving, until
 
 from demijohn import load
 from demijohn.errors import ConfigurationError, LoadError, ModelRefused
@@ -285,6 +287,16 @@ def test_a_device_that_is_not_here_is_refused() -> None:
     assert wrap(affine(), device="cpu").methods == ("predict",)
 
 
+def test_models_without_a_device_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="only models of onnx, torch have a device"):
+        wrap(len, device="cpu")
+    skops.io.dump(LinearRegression().fit([[1.0]], [1.0]), tmp_path / "line.skops")
+    command = [*DEMIJOHN, "serve", str(tmp_path / "line.skops"), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no model here has one" in done.stderr
+
+
 def test_a_missing_onnxruntime_is_told_with_the_extra_that_brings_it(tmp_path: Path) -> None:
     path = save(affine(), tmp_path / "m.onnx")
     script = f"""
@@ -325,7 +337,7 @@ def test_a_server_answers_as_onnxruntime_itself(tmp_path: Path) -> None:
     save(onnx_models.cities(), cities)
     apart = onnx_models.save_apart(affine(producer_name="us"), tmp_path / "apart.onnx")
     mixed = save(onnx_models.mixed(), tmp_path / "mixed.onnx")
-    with serving([iris, cities, apart, mixed], "--workers", "2") as server:
+    with serving([iris, cities, apart, mixed], "--workers", "2", "--device", "cpu") as server:
         assert any("iris" in line for line in server.printed)
         for n_rows in (1, 64):
             rows = onnx_models.iris_rows(150)[:n_rows]
