@@ -19,17 +19,18 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .acceleration import Engine, Engines, StepAside, open_cache, provers, settle, take_kept
-from .batching import Batcher, BatchObserver
+from .batching import Batcher, BatchObserver, Stream
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .planning import Probe, Subject, kept_plan, may_plan, plan_key
-from .runtimes.base import Runtime
+from .runtimes.base import Runtime, StreamingRuntime
 
 logger = logging.getLogger("demijohn")
 
@@ -67,6 +68,7 @@ class Predictor:
         self.version = version
         self.runtime = runtime
         self.signature = runtime.signature
+        self.streams: frozenset[str] = frozenset(getattr(runtime, "streams", ()))
         self.state: State = "ready"
         self._settings = settings
         self._joins = settings.batching if batching is None else batching
@@ -134,6 +136,45 @@ class Predictor:
         outputs = self.batcher.submit(method, tensors, parameters, deadline)
         return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes)
 
+    def stream(self, method: str, request: InferenceRequest, deadline: float) -> Stream:
+        """Answer one request item by item; blocks until the first item is there.
+
+        What the model raises comes from the stream, in the place of an item: also for the first.
+
+        Args:
+            method: One of ``streams``.
+            request: Decoded, not yet checked.
+            deadline: Of the first item, on ``time.monotonic()``'s clock.
+
+        Raises:
+            RequestError: as ``predict``.
+            ServerError: as ``predict``.
+        """
+        self.check_method(method)
+        if method not in self.streams:
+            raise MethodNotFound(f"{method} of model {self.name!r} does not answer item by item")
+        if request.parameters:
+            self._check_parameters(method, request.parameters)
+        tensors = self.signature.validate(request.inputs)
+        return self.open_stream(method, tensors, request.parameters, deadline)
+
+    def open_stream(
+        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
+    ) -> Stream:
+        """Answer tensors that fit the signature item by item; see ``stream``."""
+        start = partial(self._items, method, tensors, parameters)
+        return self.batcher.open(method, tensors, start, deadline, self.deadline_s)
+
+    def _items(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield a call's items on the model's thread."""
+        runtime = cast(StreamingRuntime, self.runtime)
+        try:
+            yield from runtime.stream(method, tensors, parameters)
+        except DemijohnError:
+            raise
+        except Exception as error:  # the model is foreign code
+            raise self._told(method, error) from error
+
     def count(self, response: InferenceResponse) -> None:
         """Count a call that nobody else has counted: that of an engine, for a caller in Python."""
         if self._observer is not None and response.inference_s is not None:
@@ -190,11 +231,15 @@ class Predictor:
             return self.runtime.run(method, tensors, parameters)
         except DemijohnError:
             raise
-        except self.runtime.refusals as error:
-            raise ModelRefused(_first_line(error)) from error
         except Exception as error:  # the model is foreign code
-            logger.exception("model %s/%s failed in %s", self.name, self.version, method)
-            raise ModelError(f"The model failed with {type(error).__name__}") from error
+            raise self._told(method, error) from error
+
+    def _told(self, method: str, error: Exception) -> DemijohnError:
+        """Return what a client is told of what the model raised; see rule 3."""
+        if isinstance(error, self.runtime.refusals):
+            return ModelRefused(_first_line(error))
+        logger.error("model %s/%s failed in %s", self.name, self.version, method, exc_info=error)
+        return ModelError(f"The model failed with {type(error).__name__}")
 
     # Proof ------------------------------------------------------------------------------------
 

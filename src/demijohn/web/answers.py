@@ -129,6 +129,7 @@ class ModelDescription(Struct):
     framework: str
     framework_version: str | None
     methods: list[str]
+    streams: list[str]
     classes: list[Any] | None
     parameters: dict[str, list[str]]
     signature: ModelSignature

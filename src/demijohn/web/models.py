@@ -48,6 +48,7 @@ def show_model(name: str) -> Response:
             "framework": latest.runtime.framework,
             "framework_version": latest.runtime.framework_version,
             "methods": list(latest.runtime.methods),
+            "streams": [method for method in latest.runtime.methods if method in latest.streams],
             "classes": next(filter(None, map(latest.runtime.classes, latest.runtime.methods)), None),
             "parameters": {
                 method: list(latest.runtime.parameters(method)) for method in latest.runtime.methods
