@@ -7,10 +7,12 @@ import json
 import signal
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from tests.http.claims import check_problem
 from tests.http.conftest import ROOT
 from tests.http.test_metrics_over_http import value
@@ -40,6 +42,10 @@ def ask(server: Server, model: str, *records: Any, **headers: str) -> Any:
     return server.post(f"/ml/models/{model}/predict", list(records), **headers)
 
 
+def counted(server: Server, name: str, **labels: str) -> float:
+    return value(server, name, prefix="/ml", **labels)
+
+
 def lines(answer: Any) -> list[Any]:
     assert answer.data == b"" or answer.data.endswith(b"\n")
     return [json.loads(line) for line in answer.data.splitlines()]
@@ -65,13 +71,26 @@ class Begun:
         body = json.dumps([{"word": self.word, "n": n}])
         headers = {"Content-Type": "application/json", "Accept": accept}
         self.connection.request("POST", f"/ml/models/{model}/predict", body, headers)
+        self.response: http.client.HTTPResponse | None = None
         until((self.path / f"{self.word}.begun").exists)
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.response is not None:
+            self.response.close()
+        self.connection.close()
 
     def let_go(self, number: int) -> None:
         (self.path / f"{self.word}.{number}").touch()
 
     def answer(self) -> http.client.HTTPResponse:
-        return self.connection.getresponse()
+        self.response = self.connection.getresponse()
+        return self.response
+
+    def leave(self) -> None:
+        self.__exit__()
 
     @property
     def is_closed(self) -> bool:
@@ -111,9 +130,7 @@ def test_no_items_are_an_empty_body(server: Server) -> None:
 
 def test_what_is_not_finite_is_null_and_counted(server: Server) -> None:
     def nonfinite() -> float:
-        return value(
-            server.get("/ml/metrics").data.decode(), "demijohn_nonfinite_predictions_total", model="numbers"
-        )
+        return counted(server, "demijohn_nonfinite_predictions_total", model="numbers")
 
     before = nonfinite()
     assert lines(ask(server, "numbers", {"n": 5})) == [0, 1, 2, None, 4]
@@ -193,11 +210,10 @@ def test_an_error_after_the_first_item_is_the_last_record(server: Server) -> Non
 
 def test_each_stream_is_counted_once_by_how_it_ended(server: Server) -> None:
     def counts() -> dict[str, float]:
-        text = server.get("/ml/metrics").data.decode()
         return {
-            status: value(text, "demijohn_requests_total", model="numbers", status=status)
+            status: counted(server, "demijohn_requests_total", model="numbers", status=status)
             for status in ("200", "422")
-        } | {"calls": value(text, "demijohn_inference_seconds_count", model="numbers")}
+        } | {"calls": counted(server, "demijohn_inference_duration_seconds_count", model="numbers")}
 
     before = counts()
     ask(server, "numbers", {"n": 2})
@@ -212,77 +228,73 @@ def test_each_stream_is_counted_once_by_how_it_ended(server: Server) -> None:
 @pytest.mark.parametrize("model", ["hold", "holds"])
 @pytest.mark.parametrize("accept", [LINES, EVENTS])
 def test_items_arrive_while_others_are_still_made(holding: Holding, model: str, accept: str) -> None:
-    begun = Begun(holding, model, 3, accept)
-    begun.let_go(0)
-    answer = begun.answer()  # its head comes with the first item
-    prefix = b"" if accept == LINES else b"data: "
-    assert answer.readline() == prefix + b"0\n"
-    assert not begun.is_closed
-    begun.let_go(1)
-    begun.let_go(2)
-    assert answer.read().split() == (b"1 2" if accept == LINES else b"data: 1 data: 2").split()
-    assert begun.is_closed
+    with Begun(holding, model, 3, accept) as begun:
+        begun.let_go(0)
+        answer = begun.answer()  # its head comes with the first item
+        prefix = b"" if accept == LINES else b"data: "
+        assert answer.readline() == prefix + b"0\n"
+        assert not begun.is_closed
+        begun.let_go(1)
+        begun.let_go(2)
+        assert answer.read().split() == (b"1 2" if accept == LINES else b"data: 1 data: 2").split()
+        assert begun.is_closed
 
 
 @pytest.mark.parametrize("model", ["hold", "holds"])
 def test_a_client_that_goes_away_ends_the_generator(holding: Holding, model: str) -> None:
-    begun = Begun(holding, model, 100)
-    begun.let_go(0)
-    assert begun.answer().readline() == b"0\n"
-    begun.connection.close()
-    gone = iter(range(1, 100))
-    until(lambda: begun.let_go(next(gone)) or begun.is_closed)
-    server, _ = holding
-    until(
-        lambda: value(
-            server.get("/ml/metrics").data.decode(), "demijohn_requests_total", model=model, status="499"
-        )
-    )
-    assert lines(ask(server, "words", {"text": "still here"})) == ["still", "here"]
+    with Begun(holding, model, 100) as begun:
+        begun.let_go(0)
+        assert begun.answer().readline() == b"0\n"
+        begun.leave()
+        gone = iter(range(1, 100))
+        until(lambda: begun.let_go(next(gone)) or begun.is_closed)
+        server, _ = holding
+        until(lambda: counted(server, "demijohn_requests_total", model=model, status="499"))
+        assert lines(ask(server, "words", {"text": "still here"})) == ["still", "here"]
 
 
 def test_an_endless_generator_ends_with_its_client(holding: Holding) -> None:
     server, path = holding
     word = uuid.uuid4().hex
-    connection = http.client.HTTPConnection(*server.address, timeout=30)
-    body = json.dumps([{"word": word}])
-    connection.request("POST", "/ml/models/flood/predict", body, {"Content-Type": "application/json"})
-    assert len(connection.getresponse().readline()) > 10_000
-    connection.close()
+    with closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+        body = json.dumps([{"word": word}])
+        connection.request("POST", "/ml/models/flood/predict", body, {"Content-Type": "application/json"})
+        with connection.getresponse() as answer:
+            assert len(answer.readline()) > 10_000
     until((path / f"{word}.closed").exists)
 
 
 def test_a_model_is_taken_until_its_stream_has_ended(holding: Holding) -> None:
     server, _ = holding
-    begun = Begun(holding)
-    begun.let_go(0)
-    answer = begun.answer()
-    assert answer.readline() == b"0\n"
-    refused = ask(server, "hold", {"word": "second", "n": 1}, accept=LINES)
-    check_problem(refused, 503, "queue_full")
-    begun.let_go(1)
-    begun.let_go(2)
-    answer.read()
+    with Begun(holding) as begun:
+        begun.let_go(0)
+        answer = begun.answer()
+        assert answer.readline() == b"0\n"
+        refused = ask(server, "hold", {"word": "second", "n": 1}, accept=LINES)
+        check_problem(refused, 503, "queue_full")
+        begun.let_go(1)
+        begun.let_go(2)
+        answer.read()
 
 
 def test_a_first_item_that_takes_too_long_is_504_and_a_later_one_ends_the_stream(holding: Holding) -> None:
     """The generator hangs then, so its worker is replaced."""
     server, _ = holding
     for n_before in (0, 1):
-        workers = server.await_workers_once() if hasattr(server, "await_workers_once") else server.workers
-        begun = Begun(holding)
-        if n_before:
-            begun.let_go(0)
-        answer = begun.answer()
-        if n_before:
-            assert answer.readline() == b"0\n"
-            problem = json.loads(answer.read())["error"]
-            assert (problem["status"], problem["code"]) == (504, "deadline_exceeded")
-        else:
-            assert answer.status == 504
-            assert json.loads(answer.read())["code"] == "deadline_exceeded"
-        until(lambda workers=workers: len(server.workers) == 1 and server.workers != workers)
-        until(lambda: ask(server, "words", {"text": "x"}, connection="close").status == 200)
+        workers = server.workers
+        with Begun(holding) as begun:
+            if n_before:
+                begun.let_go(0)
+            answer = begun.answer()
+            if n_before:
+                assert answer.readline() == b"0\n"
+                problem = json.loads(answer.read())["error"]
+                assert (problem["status"], problem["code"]) == (504, "deadline_exceeded")
+            else:
+                assert answer.status == 504
+                assert json.loads(answer.read())["code"] == "deadline_exceeded"
+            until(lambda workers=workers: len(server.workers) == 1 and server.workers != workers)
+            until(lambda: _is_up(server))
 
 
 # The end -------------------------------------------------------------------------------------
@@ -291,43 +303,48 @@ def test_a_first_item_that_takes_too_long_is_504_and_a_later_one_ends_the_stream
 def test_sigterm_lets_a_stream_finish(fast_lane: str, tmp_path: Path) -> None:
     environ = {"HOLDING": str(tmp_path), "DEMIJOHN_FAST_LANE": fast_lane, "DEMIJOHN_DEADLINE_S": "20"}
     with serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ) as server:
-        begun = Begun((server, tmp_path), accept=EVENTS)
-        begun.let_go(0)
-        answer = begun.answer()
-        assert answer.readline() == b"data: 0\n"
-        server.process.send_signal(signal.SIGTERM)
-        until(lambda: _is_refused(server))
-        begun.let_go(1)
-        begun.let_go(2)
-        assert answer.read() == b"\ndata: 1\n\ndata: 2\n\n"
-        assert server.process.wait(timeout=30) == 0
+        with Begun((server, tmp_path), accept=EVENTS) as begun:
+            begun.let_go(0)
+            answer = begun.answer()
+            assert answer.readline() == b"data: 0\n"
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: _is_refused(server))
+            begun.let_go(1)
+            begun.let_go(2)
+            assert answer.read() == b"\ndata: 1\n\ndata: 2\n\n"
+            assert server.process.wait(timeout=30) == 0
 
 
 def test_a_stream_that_outlasts_the_deadline_of_a_drain_is_told(fast_lane: str, tmp_path: Path) -> None:
     environ = {"HOLDING": str(tmp_path), "DEMIJOHN_FAST_LANE": fast_lane, "DEMIJOHN_DEADLINE_S": "2"}
     with serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ) as server:
-        begun = Begun((server, tmp_path), n=10_000)
-        for number in range(10):
-            begun.let_go(number)
-        answer = begun.answer()
-        server.process.send_signal(signal.SIGTERM)
-        until(lambda: _is_refused(server))
-        last = b""
-        for number in range(10, 10_000):
-            begun.let_go(number)
-            line = answer.readline()
-            if not line:
-                break
-            last = line
-        problem = json.loads(last)["error"]
-        assert (problem["status"], problem["code"]) == (503, "draining")
-        assert server.process.wait(timeout=30) == 0
+        with Begun((server, tmp_path), n=10_000) as begun:
+            for number in range(10):
+                begun.let_go(number)
+            answer = begun.answer()
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: _is_refused(server))
+            last = b""
+            for number in range(10, 10_000):
+                begun.let_go(number)
+                line = answer.readline()
+                if not line:
+                    break
+                last = line
+            problem = json.loads(last)["error"]
+            assert (problem["status"], problem["code"]) == (503, "draining")
+            assert server.process.wait(timeout=30) == 0
+
+
+def _is_up(server: Server) -> bool:
+    try:
+        return server.get("/ml/readyz", connection="close").status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def _is_refused(server: Server) -> bool:
     try:
-        connection = http.client.HTTPConnection(*server.address, timeout=1)
-        connection.request("GET", "/ml/readyz")
-        return connection.getresponse().status == 503
-    except OSError:
+        return server.get("/ml/readyz", connection="close").status == 503
+    except urllib3.exceptions.HTTPError:
         return True
