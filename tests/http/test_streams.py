@@ -7,7 +7,7 @@ import json
 import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ Holding = tuple[Server, Path]
 def holding(fast_lane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Holding]:
     path = tmp_path_factory.mktemp("holding")
     environ = {"HOLDING": str(path), "DEMIJOHN_FAST_LANE": fast_lane, "DEMIJOHN_DEADLINE_S": str(DEADLINE_S)}
-    with serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ) as server:
+    with _serve(**environ) as server:
         yield server, path
 
 
@@ -302,38 +302,40 @@ def test_a_first_item_that_takes_too_long_is_504_and_a_later_one_ends_the_stream
 
 def test_sigterm_lets_a_stream_finish(fast_lane: str, tmp_path: Path) -> None:
     environ = {"HOLDING": str(tmp_path), "DEMIJOHN_FAST_LANE": fast_lane, "DEMIJOHN_DEADLINE_S": "20"}
-    with serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ) as server:
-        with Begun((server, tmp_path), accept=EVENTS) as begun:
-            begun.let_go(0)
-            answer = begun.answer()
-            assert answer.readline() == b"data: 0\n"
-            server.process.send_signal(signal.SIGTERM)
-            until(lambda: _is_refused(server))
-            begun.let_go(1)
-            begun.let_go(2)
-            assert answer.read() == b"\ndata: 1\n\ndata: 2\n\n"
-            assert server.process.wait(timeout=30) == 0
+    with _serve(**environ) as server, Begun((server, tmp_path), accept=EVENTS) as begun:
+        begun.let_go(0)
+        answer = begun.answer()
+        assert answer.readline() == b"data: 0\n"
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: _is_refused(server))
+        begun.let_go(1)
+        begun.let_go(2)
+        assert answer.read() == b"\ndata: 1\n\ndata: 2\n\n"
+        assert server.process.wait(timeout=30) == 0
 
 
 def test_a_stream_that_outlasts_the_deadline_of_a_drain_is_told(fast_lane: str, tmp_path: Path) -> None:
     environ = {"HOLDING": str(tmp_path), "DEMIJOHN_FAST_LANE": fast_lane, "DEMIJOHN_DEADLINE_S": "2"}
-    with serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ) as server:
-        with Begun((server, tmp_path), n=10_000) as begun:
-            for number in range(10):
-                begun.let_go(number)
-            answer = begun.answer()
-            server.process.send_signal(signal.SIGTERM)
-            until(lambda: _is_refused(server))
-            last = b""
-            for number in range(10, 10_000):
-                begun.let_go(number)
-                line = answer.readline()
-                if not line:
-                    break
-                last = line
-            problem = json.loads(last)["error"]
-            assert (problem["status"], problem["code"]) == (503, "draining")
-            assert server.process.wait(timeout=30) == 0
+    with _serve(**environ) as server, Begun((server, tmp_path), n=10_000) as begun:
+        for number in range(10):
+            begun.let_go(number)
+        answer = begun.answer()
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: _is_refused(server))
+        last = b""
+        for number in range(10, 10_000):
+            begun.let_go(number)
+            line = answer.readline()
+            if not line:
+                break
+            last = line
+        problem = json.loads(last)["error"]
+        assert (problem["status"], problem["code"]) == (503, "draining")
+        assert server.process.wait(timeout=30) == 0
+
+
+def _serve(**environ: str) -> AbstractContextManager[Server]:
+    return serving(["tests.http.streams_app:app"], "--workers", "1", cwd=ROOT, **environ)
 
 
 def _is_up(server: Server) -> bool:
