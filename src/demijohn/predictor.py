@@ -69,7 +69,7 @@ class Predictor:
         self.runtime = runtime
         self.signature = runtime.signature
         self.streams: frozenset[str] = frozenset(getattr(runtime, "streams", ()))
-        self.state: State = "ready"
+        self._state: State = "ready"
         self._settings = settings
         self._joins = settings.batching if batching is None else batching
         self._classes = {method: runtime.classes(method) for method in runtime.methods}
@@ -88,6 +88,20 @@ class Predictor:
             observer=observer,
         )
         self._subject = Subject(f"{name}/{version}", runtime, settings, self.batcher, joins=self._joins)
+
+    @property
+    def members(self) -> Sequence[Mapping[str, str | None]]:
+        """Return the models that this one is a chain of: model, version, method."""
+        return ()
+
+    @property
+    def state(self) -> State:
+        """Return whether it answers."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
 
     @property
     def not_joined(self) -> Mapping[str, str]:
@@ -196,8 +210,20 @@ class Predictor:
         Raises:
             QueueFull: too much waits, and no engine answers this method beside the queue.
         """
-        if not self._engines.needs_no_queue(method):
+        if not self.needs_no_queue(method):
             self.batcher.check_room()
+
+    def needs_no_queue(self, method: str) -> bool:
+        """Say whether some requests of a method are answered in their own thread."""
+        return self._engines.needs_no_queue(method)
+
+    def answers_here(self, method: str, n_rows: int) -> bool:
+        """Say whether so many rows, without parameters, are answered in the request's own thread."""
+        return self._engines.choose_own(method, n_rows) is not None
+
+    def joins(self, method: str) -> bool:
+        """Say whether requests of a method may share a call, as far as is known by now."""
+        return self.batcher.joins(method)
 
     def check_method(self, method: str) -> None:
         """Refuse a method before its request costs anything.
@@ -206,8 +232,8 @@ class Predictor:
             MethodNotFound: the model does not have it.
             NotReady: the model cannot answer now.
         """
-        if self.state != "ready":
-            raise NotReady(f"Model {self.name!r} is {self.state}", headers={"Retry-After": "1"})
+        if self._state != "ready":
+            raise NotReady(f"Model {self.name!r} is {self._state}", headers={"Retry-After": "1"})
         if method not in self.runtime.methods:
             known = ", ".join(self.runtime.methods)
             raise MethodNotFound(f"Model {self.name!r} has no such method; it has: {known}")

@@ -97,6 +97,10 @@ class Batcher:
         """Vouch that a call of this method treats its rows one by one."""
         self._joining |= {method}
 
+    def joins(self, method: str) -> bool:
+        """Say whether somebody has vouched for a method."""
+        return method in self._joining
+
     def check_room(self) -> None:
         """Refuse, before its body is read, what ``submit`` would refuse even if it had one row.
 
@@ -151,21 +155,17 @@ class Batcher:
         deadline: float,
         item_s: float,
     ) -> Stream:
-        """Run a request that answers in pieces, never joined; blocks until the first is there.
-
-        The model is taken until the stream has ended or is closed.
+        """Run a request that answers in pieces, alone; blocks until the first is there.
 
         Args:
             method: For the books.
             tensors: As ``submit`` has them, for their rows.
-            start: Called on the model's thread; returns the iterator.
+            start: Called on the model's thread, which is taken until the stream ends or is closed.
             deadline: Of the first item, on the batcher's clock.
             item_s: Longest that each later item may take to be made, and to be fetched, in seconds.
 
         Raises:
-            QueueFull: as ``submit``; what the model raises comes from the stream.
-            Draining: as ``submit``.
-            DeadlineExceeded: the first item was not there in time.
+            ServerError: as ``submit``; but what the model raises comes from the stream.
         """
         request = Request(method, tensors, {}, deadline, is_alone=True)
         request.channel = channel = Channel(

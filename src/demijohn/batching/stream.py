@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from demijohn.errors import DeadlineExceeded, Draining
+from demijohn.errors import DeadlineExceeded, DemijohnError, Draining
 from demijohn.lifecycle import Lifecycle
 
 MOST_AHEAD = 16  #: Items that are made and not yet fetched.
@@ -158,12 +158,23 @@ class Stream:
     def __init__(self, channel: Channel, n_rows: int) -> None:
         self._channel = channel
         self.n_rows = n_rows  #: Of the request.
+        self._told: Callable[[DemijohnError], DemijohnError] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        return self._channel.fetch()
+        if self._told is None:
+            return self._channel.fetch()
+        try:
+            return self._channel.fetch()
+        except DemijohnError as error:
+            raise self._told(error) from error
+
+    def tell_as(self, told: Callable[[DemijohnError], DemijohnError]) -> None:
+        """Raise another error in the place of each of ours; the last to ask has the last word."""
+        before = self._told
+        self._told = told if before is None else lambda error: told(before(error))
 
     def close(self) -> None:
         """Want no more items."""

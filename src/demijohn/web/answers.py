@@ -118,6 +118,14 @@ class Example(Struct):
     instances: list[Any]
 
 
+class Member(Struct):
+    """One model of a chain; `method` is null for the last, which runs the method that is asked for."""
+
+    model: str
+    version: str
+    method: str | None
+
+
 class ModelDescription(Struct):
     """Everything that is known of one model."""
 
@@ -130,6 +138,7 @@ class ModelDescription(Struct):
     framework_version: str | None
     methods: list[str]
     streams: list[str]
+    members: list[Member]
     classes: list[Any] | None
     parameters: dict[str, list[str]]
     signature: ModelSignature
