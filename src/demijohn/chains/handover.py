@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from demijohn.casting import Caster, Problems
-from demijohn.errors import ConfigurationError, ModelError, ModelRefused, SignatureMismatch
+from demijohn.errors import ConfigurationError, ModelError, ModelRefused, Problem, SignatureMismatch
 from demijohn.messages import Array, Tensors, count_rows
 from demijohn.signature import Signature, TensorSpec
 
 #: Kinds of dtypes that an input takes, by its own; "O" is any scalar, and is looked at cell by cell.
 _TAKES = {"f": "fiuO", "i": "iuO", "u": "iuO", "b": "bO", "M": "MO", "U": "UO", "O": "fiubMUO"}
-_FIRST_COLUMNS = 2  # dimensions of a matrix
+_MATRIX = 2  # dimensions of a matrix
+_SMALL = 256  # numbers; above, BLAS may start threads for a sum of squares
 
 
 class Misfit(Exception):
@@ -39,6 +40,11 @@ class _Way:
     spec: TensorSpec
     take: Callable[[Tensors], Array] | None  #: None: the input is optional, and nothing comes.
     is_cast: bool  #: It is made by numpy; else it is read cell by cell.
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the input's dtype, where it is made by numpy."""
+        return np.dtype(self.spec.dtype)
 
 
 class Handover:
@@ -80,16 +86,12 @@ class Handover:
         ways = self._known.get(layout)
         if ways is None:
             ways = self._known[layout] = self._ways_of(outputs)
-        n_rows = count_rows(outputs)
-        problems = Problems()
         try:
-            tensors = {way.spec.name: _bring(way, outputs, n_rows, problems) for way in ways}
-            problems.raise_if_any()
+            return {way.spec.name: _bring(way, outputs) for way in ways}
         except SignatureMismatch as error:
             raise ModelRefused(
                 f"{self._taker!r} does not take what {self._giver!r} made of these rows: {error.detail}"
             ) from error
-        return tensors
 
     def _ways_of(self, outputs: Tensors) -> list[_Way]:
         specs = [_spec_of(name, array) for name, array in outputs.items()]
@@ -118,7 +120,7 @@ def _find_ways(outputs: Sequence[TensorSpec], signature: Signature) -> list[_Way
         return [_side_by_side(outputs, inputs[0])]
     (output,) = outputs
     needed = [spec for spec in inputs if not spec.is_optional] or list(inputs)[:1]
-    if len(needed) == 1 and (len(inputs) == 1 or len(output.shape) < _FIRST_COLUMNS):
+    if len(needed) == 1 and (len(inputs) == 1 or len(output.shape) < _MATRIX):
         return [_only(output, spec) if spec is needed[0] else _absent(spec) for spec in inputs]
     return _column_by_column(output, inputs)
 
@@ -160,7 +162,7 @@ def _absent(spec: TensorSpec) -> _Way:
 
 def _column_by_column(output: TensorSpec, inputs: Sequence[TensorSpec]) -> list[_Way]:
     """Bring the columns of a matrix to a table's, in their order."""
-    if len(output.shape) != _FIRST_COLUMNS or any(spec.shape[1:] for spec in inputs):
+    if len(output.shape) != _MATRIX or any(spec.shape[1:] for spec in inputs):
         raise Misfit(
             f"a row of output {output.name!r} has the shape {_shown(output.shape[1:])}, and there are"
             f" {len(inputs)} inputs: {_listed(inputs)}"
@@ -177,7 +179,7 @@ def _column_by_column(output: TensorSpec, inputs: Sequence[TensorSpec]) -> list[
 
 def _side_by_side(outputs: Sequence[TensorSpec], spec: TensorSpec) -> _Way:
     """Bring columns to a matrix, in their order."""
-    width = spec.shape[1] if len(spec.shape) == _FIRST_COLUMNS else 1
+    width = spec.shape[1] if len(spec.shape) == _MATRIX else 1
     if width not in (-1, len(outputs)) or any(output.shape[1:] for output in outputs):
         raise Misfit(
             f"there are {len(outputs)} outputs, {_listed(outputs)}, and a row of input {spec.name!r}"
@@ -193,6 +195,8 @@ def _check_dtype(output: TensorSpec, spec: TensorSpec) -> bool:
     if given not in _TAKES[wanted]:
         raise Misfit(f"output {output.name!r} is {output.dtype}, and input {spec.name!r} takes {spec.dtype}")
     if spec.is_closed or "O" in (given, wanted) or wanted == "U":
+        if len(output.shape) > _MATRIX:
+            raise Misfit(f"output {output.name!r} has rows of several dimensions that are no plain numbers")
         return False
     return wanted == "f" or np.can_cast(output.dtype, spec.dtype, "safe")
 
@@ -236,39 +240,49 @@ def _joined(names: Sequence[str], outputs: Tensors) -> Array:
     return np.column_stack([outputs[name] for name in names])
 
 
-def _bring(way: _Way, outputs: Tensors, n_rows: int, problems: Problems) -> Array:
+def _bring(way: _Way, outputs: Tensors) -> Array:
     spec = way.spec
     if way.take is None:
-        return Caster(spec).column([None] * n_rows, spec.name, problems)
+        return _read(np.full(count_rows(outputs), None, dtype=object), spec)
     values = way.take(outputs)
     if not way.is_cast:
-        return _read(values, spec, problems)
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(values, dtype=np.dtype(spec.dtype))
-    if array.dtype.kind in "fM" and not spec.nullable:
-        missing = np.isnat(array) if array.dtype.kind == "M" else np.isnan(array)
-        _refuse(missing, spec, "a missing value", problems)
-    if array.dtype.itemsize < values.dtype.itemsize and array.dtype.kind == "f":
-        _refuse(np.isinf(array) & np.isfinite(values), spec, "a number which is too large", problems)
+        return _read(values, spec)
+    dtype = way.dtype
+    array = values
+    if values.dtype != dtype or not values.flags.c_contiguous:
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(values, dtype=dtype)
+        if dtype.itemsize < values.dtype.itemsize and dtype.kind == "f":
+            _refuse(np.isinf(array) & np.isfinite(values), spec, "a number which is too large")
+    if not spec.nullable and _may_miss(array):
+        _refuse(np.isnat(array) if dtype.kind == "M" else np.isnan(array), spec, "a missing value")
     return array
 
 
-def _refuse(where: Array, spec: TensorSpec, what: str, problems: Problems) -> None:
-    """Note the first place of those that are marked."""
+def _may_miss(array: Array) -> bool:
+    """Say whether a value may be missing; of few floats it is known."""
+    if array.dtype.kind == "f" and array.size <= _SMALL:
+        squares = np.vdot(array, array)  # of an infinity it is one; it is NaN for NaN alone
+        return bool(squares != squares)
+    return array.dtype.kind in "fM"
+
+
+def _refuse(where: Array, spec: TensorSpec, what: str) -> None:
+    """Raise with the first place of those that are marked."""
     if where.any():
         row, *place = (int(index) for index in np.argwhere(where)[0])
-        problems.add(row, place[0] if place else spec.name, spec.dtype, what)
+        problem = Problem(row, place[0] if place else spec.name, spec.dtype, what)
+        raise SignatureMismatch(str(problem), errors=[problem])
 
 
-def _read(values: Array, spec: TensorSpec, problems: Problems) -> Array:
+def _read(values: Array, spec: TensorSpec) -> Array:
     """Read values cell by cell, as those of a request."""
     cells = values.astype("datetime64[us]") if values.dtype.kind == "M" else values
-    if values.ndim > _FIRST_COLUMNS:
-        problems.add(None, spec.name, f"rows of {spec.dtype}", f"{values.ndim - 1}-dimensional rows")
-        return values
     rows = [_without_nan(row) for row in cells.tolist()]
-    caster = Caster(spec)
-    return caster.matrix(rows, problems) if values.ndim > 1 else caster.column(rows, spec.name, problems)
+    caster, problems = Caster(spec), Problems()
+    array = caster.matrix(rows, problems) if values.ndim > 1 else caster.column(rows, spec.name, problems)
+    problems.raise_if_any()
+    return array
 
 
 def _without_nan(value: Any) -> Any:
