@@ -58,7 +58,7 @@ def parse_word(word: str | Sequence[str], models: Container[str]) -> Word:
         if word in models or not dot or name not in models:
             return Word(word)
         return Word(name, method)
-    if len(word) == 2 and all(isinstance(part, str) for part in word):
+    if isinstance(word, Sequence) and [type(part) for part in word] == [str, str]:
         return Word(*word)
     raise ConfigurationError(f"{word!r} is no member of a chain; write a model's name, or (name, method)")
 
