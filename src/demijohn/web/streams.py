@@ -189,7 +189,9 @@ class _Pieces:
 
     def _record(self) -> bytes:
         item = next(self._stream)
-        if isinstance(item, np.generic):
+        if isinstance(item, np.ndarray):
+            item = json_media.writable(item)
+        elif isinstance(item, np.generic):
             item = item.item()
         if isinstance(item, float) and not math.isfinite(item):
             self._count.n_nonfinite += 1
