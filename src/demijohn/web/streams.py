@@ -29,7 +29,7 @@ from demijohn.messages import InferenceRequest
 from demijohn.predictor import Predictor
 from demijohn.protocols import json_media, native
 
-from .bodies import check_length, read_body
+from .bodies import check_length, read_body, read_encodings
 from .errors import encode, refusal_of
 from .guards import request_id
 from .services import Services
@@ -121,7 +121,7 @@ def _read(shared: Services, route: Route, environ: Mapping[str, Any], body: Bina
     length = check_length(environ, settings.max_body_bytes)
     content_type = environ.get("CONTENT_TYPE") or ""
     route.protocol.check_content_type(content_type)
-    content = read_body(environ, body, length, settings.max_body_bytes)
+    content = read_body(environ, body, length, read_encodings(environ), settings.max_body_bytes)
     return route.protocol.decode(content, content_type, settings)
 
 
