@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 from flask import Flask, Response, request
 from tests.web.rig import check_problem
+from werkzeug.test import EnvironBuilder
 
 from demijohn import BadInput, Demijohn
 from demijohn.errors import MethodNotFound
+from demijohn.runtimes import wrap
 from demijohn.web import answers
 from demijohn.web.services import EXTENSION
 from demijohn.web.streams import EVENTS, FORMS
@@ -157,6 +161,23 @@ def test_a_view_of_ones_own_may_stream(app: Flask) -> None:
     assert models["items"].predict([{"kind": "number", "n": 2}]).tolist() == [[1.5, 1.5]]
     with pytest.raises(MethodNotFound, match="does not answer item by item"):
         models["plain"].stream([[1]])
+
+
+def test_the_lane_steps_aside_for_a_model_that_streams_by_now() -> None:
+    app = Flask("swapped")
+    models = Demijohn(app)
+    models.add("m", lambda x: x)
+    environ = EnvironBuilder("/ml/models/m/predict", method="POST", json=[[1]]).get_environ()
+    body = environ["wsgi.input"].getvalue()
+    lane: Any = app.wsgi_app
+
+    def answer() -> Any:
+        return lane.answer_whole(dict(environ), "the same words", None, BytesIO(body), time.monotonic())
+
+    assert [answer()[0], answer()[0]] == [200, 200]  # by now it knows the head
+    models.put_runtime("m", wrap(picky))
+    assert answer() is None
+    assert ask(app, "m", [1], Accept="application/json").status_code == 422
 
 
 def test_an_unknown_model_or_method_is_404_as_ever(app: Flask) -> None:
