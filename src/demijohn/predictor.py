@@ -221,6 +221,17 @@ class Predictor:
         """Say whether so many rows, without parameters, are answered in the request's own thread."""
         return self._engines.choose_own(method, n_rows) is not None
 
+    def run_here(self, method: str, tensors: Tensors, n_rows: int) -> Tensors | None:
+        """Run an engine in this thread, and count the call; None: these rows are for the queue."""
+        engine = self._engines.choose_own(method, n_rows)
+        if engine is None:
+            return None
+        start = monotonic()
+        outputs = self._try(engine, method, tensors)
+        if outputs is not None and self._observer is not None:
+            self._observer.call_finished(method, n_rows, 1, monotonic() - start)
+        return outputs
+
     def joins(self, method: str) -> bool:
         """Say whether requests of a method may share a call, as far as is known by now."""
         return self.batcher.joins(method)
