@@ -64,7 +64,7 @@ def test_what_could_act_on_a_terminal_is_not_printed() -> None:
 def engine_of(path: Path, **settings: Any) -> str:
     """Return what the announcement of one model file names as its engine."""
     (file,) = find([parse(str(path))]).files
-    lines = describe("http://127.0.0.1:8000", [(file, runtimes.load(path))], Settings(**settings))
+    lines = describe("http://127.0.0.1:8000", [(file.key, runtimes.load(path))], Settings(**settings))
     return lines[1].partition("  engine: ")[2]
 
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 from . import __version__
 from .acceleration import describe_method
+from .chains import ChainRuntime
 from .config import Settings
 from .planning import kept_plan, may_plan
 from .pool import rank
 from .runtimes.base import Runtime
-from .targets import ModelFile
 
 LONGEST_BODY = 4000  #: Characters of an example that a command holds; beyond it, it asks for one.
 _EVERY_ADDRESS = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
@@ -28,24 +28,24 @@ _JSON = " -H 'Content-Type: application/json'"
 _TAKE_EXAMPLE = 'import json, sys; print(json.dumps(json.load(sys.stdin)["example"]))'
 
 
-def describe(url: str, models: Sequence[tuple[ModelFile, Runtime]], settings: Settings) -> list[str]:
+def describe(url: str, models: Sequence[tuple[tuple[str, str], Runtime]], settings: Settings) -> list[str]:
     """Return the lines: one for the address, one for each version, a command for each model.
 
     Args:
         url: Of the server, without a path.
-        models: In the order in which they were named.
+        models: Names and versions, in the order in which they were named.
         settings: For the prefix and whether a key is needed.
     """
     prefix = settings.url_prefix
     lines = [f"Demijohn {__version__} at {url}  (console: {url}{prefix}/  docs: {url}{prefix}/docs)"]
-    names = list(dict.fromkeys(file.name for file, _ in models))
+    names = list(dict.fromkeys(name for (name, _), _ in models))
     latest = {}
-    for file, runtime in sorted(models, key=lambda one: (names.index(one[0].name), rank(one[0].version))):
+    for (name, version), runtime in sorted(models, key=lambda one: (names.index(one[0][0]), rank(one[0][1]))):
         lines.append(
-            f"  {file.name}  version {file.version}  {printable(str(runtime.signature))}  "
+            f"  {name}  version {version}  {printable(str(runtime.signature))}  "
             f"methods: {', '.join(runtime.methods)}  engine: {_engine(runtime, settings)}"
         )
-        latest[file.name] = runtime
+        latest[name] = runtime
     if settings.api_key:
         lines += ["", "These commands take the key from DEMIJOHN_API_KEY of your shell:"]
     for name in names:
@@ -55,6 +55,8 @@ def describe(url: str, models: Sequence[tuple[ModelFile, Runtime]], settings: Se
 
 def _engine(runtime: Runtime, settings: Settings) -> str:
     """Return what runs the first method, as far as that is known already."""
+    if isinstance(runtime, ChainRuntime):
+        return f"those of {', '.join(member.name for member in runtime.members)}"
     native = f"native ({runtime.framework})"
     if not may_plan(runtime, settings):
         return native

@@ -83,6 +83,10 @@ _EXAMPLE = click.option(
 @click.option(
     "--alias", "aliases", multiple=True, metavar="NAME@ALIAS=VERSION", help="A movable name for a version."
 )
+@click.option(
+    "--chain", "chains", multiple=True, metavar="NAME=MODEL,MODEL...",
+    help="Models one after another, as one; MODEL.METHOD takes another method than the default.",
+)  # fmt: skip
 @_ACCELERATION
 @click.option(
     "--device",

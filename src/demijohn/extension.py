@@ -12,9 +12,10 @@ Rules of this room:
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,15 +23,18 @@ from flask import Flask, current_app, has_app_context
 
 from . import lifecycle as lifecycles
 from . import runtimes
+from .chains import ChainPredictor, ChainRuntime, Word, members_of, parse_word
 from .config import Settings
 from .errors import ConfigurationError
 from .metrics import Metrics
 from .model import Model
-from .pool import Pool, check_name
+from .pool import Pool, check_name, rank
 from .predictor import Predictor, settle_in_background
 from .runtimes.base import Runtime
 from .web.blueprint import attach
 from .web.services import EXTENSION, Services
+
+logger = logging.getLogger("demijohn")
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -43,22 +47,28 @@ class _Added:
     version: str
     runtime: Runtime
     batching: bool | None
+    words: tuple[Word, ...] = ()  #: Members, where it is a chain.
 
     def serve_from(self, services: Services) -> None:
         """Serve it from one app, in place of the same version if there is one."""
-        predictor = Predictor(
-            self.name,
-            self.version,
-            self.runtime,
-            services.settings,
-            services.lifecycle,
-            services.metrics.observer(self.name, self.version),
-            self.batching,
-        )
-        services.pool.put(predictor)
+        services.pool.put(self._predictor(services))
         services.metrics.describe_model(
             self.name, self.version, self.runtime.framework, self.runtime.framework_version or ""
         )
+
+    def _predictor(self, services: Services) -> Predictor:
+        name, version = self.name, self.version
+        rest = (
+            services.settings,
+            services.lifecycle,
+            services.metrics.observer(name, version),
+            self.batching,
+        )
+        if not self.words:
+            return Predictor(name, version, self.runtime, *rest)
+        pool = services.pool
+        members = {one: pool.find(one) for one in {word.model for word in self.words} if one in pool}
+        return ChainPredictor(name, version, self.words, members.get, *rest)
 
 
 class Demijohn:
@@ -157,14 +167,17 @@ class Demijohn:
         default: bool = False,
     ) -> Model:
         """Serve a model that a runtime has loaded; see ``add``."""
-        if (name, version) in self._models:
-            raise ConfigurationError(
-                f"Version {version!r} of model {name!r} is already there; give another name or version"
-            )
+        self._check_free(name, version)
         self.put_runtime(name, runtime, version=version, batching=batching)
         if default:
             self.set_default(name)
         return self[name]
+
+    def _check_free(self, name: str, version: str) -> None:
+        if (name, version) in self._models:
+            raise ConfigurationError(
+                f"Version {version!r} of model {name!r} is already there; give another name or version"
+            )
 
     def put_runtime(
         self, name: str, runtime: Runtime, *, version: str = "1", batching: bool | None = None
@@ -173,10 +186,85 @@ class Demijohn:
 
         Requests that found the old one are still answered by it.
         """
-        added = _Added(check_name(name), check_name(version, "version"), runtime, batching)
+        self._put(_Added(check_name(name), check_name(version, "version"), runtime, batching))
+
+    def _put(self, added: _Added) -> None:
         for services in self._apps:
             added.serve_from(services)
-        self._models[name, version] = added
+        self._models[added.name, added.version] = added
+        self._follow(added.name)
+
+    def chain(
+        self,
+        name: str,
+        members: Sequence[str | tuple[str, str]],
+        *,
+        version: str = "1",
+        batching: bool | None = None,
+        default: bool = False,
+    ) -> Model:
+        """Serve models one after another: the outputs of each are the inputs of the next.
+
+        The chain goes on with the current version of each member when that is replaced, if it fits;
+        else, with a warning, with the one that it had.
+
+        Args:
+            name: Of the chain, as in ``add``.
+            members: Names of models that are there, at least two. ``"clean.transform"`` or
+                ``("clean", "transform")`` takes another method than the default: ``predict``, else
+                ``transform``, else the first. The chain has the methods of the last, or the one
+                that is named.
+            version: Beside the versions that the name has already.
+            batching: False keeps every request of the chain alone.
+            default: Let the chain answer ``POST /predict``.
+
+        Raises:
+            ConfigurationError: a model or method is not there, or the outputs of one do not fit the
+                inputs of the next; says which, and why.
+        """
+        check_name(name)
+        self._check_free(name, version)
+        words = tuple(parse_word(word, self) for word in members)
+        if name in self._names_behind(words):
+            raise ConfigurationError(f"chain {name!r} would be a member of itself")
+        runtime = ChainRuntime(name, members_of(name, words, self._current))
+        self._put(_Added(name, check_name(version, "version"), runtime, batching, words))
+        if default:
+            self.set_default(name)
+        return self[name]
+
+    def _current(self, name: str) -> tuple[str, Runtime] | None:
+        """Return a model's highest version and its runtime."""
+        versions = [version for known, version in self._models if known == name]
+        if not versions:
+            return None
+        version = max(versions, key=rank)
+        return version, self._models[name, version].runtime
+
+    def _names_behind(self, words: Sequence[Word]) -> set[str]:
+        """Return the names of members, their members, and so on."""
+        names = {word.model for word in words}
+        chains = [added for added in self._models.values() if added.words and added.name in names]
+        return names.union(*(self._names_behind(added.words) for added in chains))
+
+    def _follow(self, changed: str) -> None:
+        """Let the chains of a model go on with its current version."""
+        for added in list(self._models.values()):
+            if any(word.model == changed for word in added.words):
+                self._remake(added)
+
+    def _remake(self, added: _Added) -> None:
+        name, version = key = (added.name, added.version)
+        try:
+            runtime = ChainRuntime(name, members_of(name, added.words, self._current))
+        except ConfigurationError as error:
+            logger.warning("%s", error.detail)
+            is_whole = all(word.model in self for word in added.words)
+            for services in self._apps:
+                _leave_behind(services.pool.find(name, version), error.detail, goes_on=is_whole)
+            return
+        del self._models[key]  # behind its members, as whoever makes all anew needs them
+        self._put(replace(added, runtime=runtime))
 
     def remove(self, name: str, version: str) -> None:
         """Stop serving a version.
@@ -188,6 +276,7 @@ class Demijohn:
         self._aliases = {key: v for key, v in self._aliases.items() if (key[0], v) != (name, version)}
         for services in self._apps:
             services.pool.remove(name, version)
+        self._follow(name)
 
     def model(self, name: str, **options: Any) -> Callable[[AnyFunction], AnyFunction]:
         """Serve the decorated function as a model; the options are those of ``add``."""
@@ -247,6 +336,14 @@ class Demijohn:
         if len(self._apps) == 1:
             return self._apps[0]
         raise RuntimeError("This Demijohn serves no app or several; call it inside an app context.")
+
+
+def _leave_behind(predictor: Predictor, why: str, *, goes_on: bool) -> None:
+    """Say of a chain that it does not follow its members."""
+    if isinstance(predictor, ChainPredictor):
+        predictor.runtime.warnings = (f"goes on with the members it had: {why}",) if goes_on else (why,)
+        if not goes_on:
+            predictor.fail(why)
 
 
 def load(model: Any, *, name: str = "model", example: Any = None, **options: Any) -> Model:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import math
 import threading
+import time
 
 _MOST_LEFTOVERS = 64
 
@@ -28,10 +29,16 @@ class Lifecycle:
     def __init__(self, worker_id: int = 0) -> None:
         self.worker_id = worker_id
         self.is_draining = False  #: Shutting down: answer what is in flight, take nothing new.
+        self.draining_since = math.inf  #: On ``time.monotonic()``'s clock.
         self._lock = threading.Lock()
         self._last_ticket = 0
         self._open: set[int] = set()
         self._by_deadline: list[tuple[float, int]] = []  # a heap; tickets that ended leave it later
+
+    def drain(self) -> None:
+        """Shut down from now on."""
+        self.draining_since = time.monotonic()
+        self.is_draining = True
 
     def restarts(self) -> int:
         """Count the workers that the whole server has replaced so far."""

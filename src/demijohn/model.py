@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .batching import Stream
 from .messages import Array, InferenceRequest, Matrix, NamedTensors, Rows, Tensors, plain
 from .predictor import Predictor
 from .protocols import native
@@ -53,6 +54,19 @@ class Model:
             return self._call(name, X, parameters)
 
         return call
+
+    def stream(self, X: Any, method: str = "predict", **parameters: Any) -> Stream:  # noqa: N803
+        """Return the items of a model that answers item by item, one after another.
+
+        The model is taken until the last item is fetched or ``close()`` is called.
+
+        Raises:
+            MethodNotFound: the method answers as a whole.
+        """
+        inputs, given = request_of(X)
+        request = InferenceRequest(inputs, {**given, **parameters})
+        predictor = self._resolve()
+        return predictor.stream(method, request, time.monotonic() + predictor.deadline_s)
 
     def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
         inputs, given = request_of(X)

@@ -64,6 +64,7 @@ class Pool:
         self._lock = threading.Lock()
         self.default: str | None = None  #: Answers ``POST /predict`` where several are served.
         self.generation = 0  #: Counts changes, so that what is derived from the pool can be kept.
+        self.has_streams = False  #: Some model has a method that answers item by item.
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names, in the order in which they were added."""
@@ -169,4 +170,5 @@ class Pool:
 
     def _set(self, entries: dict[str, Entry]) -> None:
         self._entries = entries
+        self.has_streams = any(predictor.streams for predictor in self.predictors())
         self.generation += 1

@@ -19,17 +19,18 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .acceleration import Engine, Engines, StepAside, open_cache, provers, settle, take_kept
-from .batching import Batcher, BatchObserver
+from .batching import Batcher, BatchObserver, Stream
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .planning import Probe, Subject, kept_plan, may_plan, plan_key
-from .runtimes.base import Runtime
+from .runtimes.base import Runtime, StreamingRuntime
 
 logger = logging.getLogger("demijohn")
 
@@ -67,7 +68,8 @@ class Predictor:
         self.version = version
         self.runtime = runtime
         self.signature = runtime.signature
-        self.state: State = "ready"
+        self.streams: frozenset[str] = frozenset(getattr(runtime, "streams", ()))
+        self._state: State = "ready"
         self._settings = settings
         self._joins = settings.batching if batching is None else batching
         self._classes = {method: runtime.classes(method) for method in runtime.methods}
@@ -86,6 +88,20 @@ class Predictor:
             observer=observer,
         )
         self._subject = Subject(f"{name}/{version}", runtime, settings, self.batcher, joins=self._joins)
+
+    @property
+    def members(self) -> Sequence[Mapping[str, str | None]]:
+        """Return the models that this one is a chain of: model, version, method."""
+        return ()
+
+    @property
+    def state(self) -> State:
+        """Return whether it answers."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
 
     @property
     def not_joined(self) -> Mapping[str, str]:
@@ -134,6 +150,45 @@ class Predictor:
         outputs = self.batcher.submit(method, tensors, parameters, deadline)
         return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes)
 
+    def stream(self, method: str, request: InferenceRequest, deadline: float) -> Stream:
+        """Answer one request item by item; blocks until the first item is there.
+
+        What the model raises comes from the stream, in the place of an item: also for the first.
+
+        Args:
+            method: One of ``streams``.
+            request: Decoded, not yet checked.
+            deadline: Of the first item, on ``time.monotonic()``'s clock.
+
+        Raises:
+            RequestError: as ``predict``.
+            ServerError: as ``predict``.
+        """
+        self.check_method(method)
+        if method not in self.streams:
+            raise MethodNotFound(f"{method} of model {self.name!r} does not answer item by item")
+        if request.parameters:
+            self._check_parameters(method, request.parameters)
+        tensors = self.signature.validate(request.inputs)
+        return self.open_stream(method, tensors, request.parameters, deadline)
+
+    def open_stream(
+        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
+    ) -> Stream:
+        """Answer tensors that fit the signature item by item; see ``stream``."""
+        start = partial(self._items, method, tensors, parameters)
+        return self.batcher.open(method, tensors, start, deadline, self.deadline_s)
+
+    def _items(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield a call's items on the model's thread."""
+        runtime = cast(StreamingRuntime, self.runtime)
+        try:
+            yield from runtime.stream(method, tensors, parameters)
+        except DemijohnError:
+            raise
+        except Exception as error:  # the model is foreign code
+            raise self._told(method, error) from error
+
     def count(self, response: InferenceResponse) -> None:
         """Count a call that nobody else has counted: that of an engine, for a caller in Python."""
         if self._observer is not None and response.inference_s is not None:
@@ -155,8 +210,31 @@ class Predictor:
         Raises:
             QueueFull: too much waits, and no engine answers this method beside the queue.
         """
-        if not self._engines.needs_no_queue(method):
+        if not self.needs_no_queue(method):
             self.batcher.check_room()
+
+    def needs_no_queue(self, method: str) -> bool:
+        """Say whether some requests of a method are answered in their own thread."""
+        return self._engines.needs_no_queue(method)
+
+    def answers_here(self, method: str, n_rows: int) -> bool:
+        """Say whether so many rows, without parameters, are answered in the request's own thread."""
+        return self._engines.choose_own(method, n_rows) is not None
+
+    def run_here(self, method: str, tensors: Tensors, n_rows: int) -> Tensors | None:
+        """Run an engine in this thread, and count the call; None: these rows are for the queue."""
+        engine = self._engines.choose_own(method, n_rows)
+        if engine is None:
+            return None
+        start = monotonic()
+        outputs = self._try(engine, method, tensors)
+        if outputs is not None and self._observer is not None:
+            self._observer.call_finished(method, n_rows, 1, monotonic() - start)
+        return outputs
+
+    def joins(self, method: str) -> bool:
+        """Say whether requests of a method may share a call, as far as is known by now."""
+        return self.batcher.joins(method)
 
     def check_method(self, method: str) -> None:
         """Refuse a method before its request costs anything.
@@ -165,8 +243,8 @@ class Predictor:
             MethodNotFound: the model does not have it.
             NotReady: the model cannot answer now.
         """
-        if self.state != "ready":
-            raise NotReady(f"Model {self.name!r} is {self.state}", headers={"Retry-After": "1"})
+        if self._state != "ready":
+            raise NotReady(f"Model {self.name!r} is {self._state}", headers={"Retry-After": "1"})
         if method not in self.runtime.methods:
             known = ", ".join(self.runtime.methods)
             raise MethodNotFound(f"Model {self.name!r} has no such method; it has: {known}")
@@ -190,11 +268,15 @@ class Predictor:
             return self.runtime.run(method, tensors, parameters)
         except DemijohnError:
             raise
-        except self.runtime.refusals as error:
-            raise ModelRefused(_first_line(error)) from error
         except Exception as error:  # the model is foreign code
-            logger.exception("model %s/%s failed in %s", self.name, self.version, method)
-            raise ModelError(f"The model failed with {type(error).__name__}") from error
+            raise self._told(method, error) from error
+
+    def _told(self, method: str, error: Exception) -> DemijohnError:
+        """Return what a client is told of what the model raised; see rule 3."""
+        if isinstance(error, self.runtime.refusals):
+            return ModelRefused(_first_line(error))
+        logger.error("model %s/%s failed in %s", self.name, self.version, method, exc_info=error)
+        return ModelError(f"The model failed with {type(error).__name__}")
 
     # Proof ------------------------------------------------------------------------------------
 

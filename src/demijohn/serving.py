@@ -37,6 +37,7 @@ _ABOUT_MODELS = {
     "examples": "--example",
     "default": "--default",
     "aliases": "--alias",
+    "chains": "--chain",
     "reload": "--reload",
     "strict_versions": "--strict-versions",
     "device": "--device",

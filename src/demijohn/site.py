@@ -21,11 +21,12 @@ from wsgiref.types import WSGIApplication
 
 from . import planning, runtimes, targets
 from .announcement import describe
+from .chains import ChainRuntime, members_of, parse_word
 from .config import Settings
 from .errors import ConfigurationError, DemijohnError, LoadError
 from .examples import read_example
 from .lifecycle import Lifecycle
-from .pool import check_name
+from .pool import check_name, rank
 from .runtimes.apart import load_apart
 from .runtimes.base import Runtime
 from .runtimes.hardware import HARDWARE
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("demijohn")
 
 _SHOWN_FILES = 5
+_CHAIN = "1"  # the version of a chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class SiteOptions:
     examples: Sequence[str] = ()
     default: str | None = None
     aliases: Sequence[str] = ()
+    chains: Sequence[str] = ()
     reload: bool = False
     strict_versions: bool = False
     device: str | None = None
@@ -72,13 +75,15 @@ class Site:
         found = targets.find(self._targets)
         self._files = found.files
         self._aliases = [_alias(text) for text in options.aliases]
-        self._check_names({file.key for file in self._files})
+        self._chains = _chains(options.chains, self._files)
+        self._check_names({file.key for file in self._files} | {(name, _CHAIN) for name in self._chains})
         if options.device and not any(file.framework in runtimes.WITH_DEVICE for file in self._files):
             raise ConfigurationError(
                 f"--device {options.device}: no model here has one; ONNX and PyTorch have"
             )
         self._examples = self._read_examples()
         self._runtimes = [self._look_at(file) for file in self._files]
+        self._chained = self._look_at_chains()
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
         _tell_passed_over(found.passed_over)
 
@@ -107,6 +112,19 @@ class Site:
     def _look_at(self, file: targets.ModelFile) -> Runtime:
         return self.load(file) if file.survives_fork else load_apart(lambda: self.load(file))
 
+    def _look_at_chains(self) -> dict[str, ChainRuntime]:
+        """Find out here, and not in each worker, whether the members of each chain fit."""
+        latest: dict[str, tuple[str, Runtime]] = {}
+        for file, runtime in zip(self._files, self._runtimes, strict=True):
+            if file.name not in latest or rank(latest[file.name][0]) < rank(file.version):
+                latest[file.name] = (file.version, runtime)
+        chains = {}
+        for name, words in self._chains.items():
+            parsed = [parse_word(word, latest) for word in words]
+            chains[name] = runtime = ChainRuntime(name, members_of(name, parsed, latest.get))
+            latest[name] = (_CHAIN, runtime)
+        return chains
+
     def make_app(self, lifecycle: Lifecycle) -> WSGIApplication:
         """Build the app; runs in each worker, after the fork."""
         from flask import Flask
@@ -119,6 +137,8 @@ class Site:
         for file, runtime in zip(self._files, self._runtimes, strict=True):
             here = runtime if file.survives_fork else self.load(file)
             models.add_runtime(file.name, here, version=file.version)
+        for name, words in self._chains.items():
+            models.chain(name, words)
         for alias in self._aliases:
             models.alias(*alias)
         if self._options.default:
@@ -132,7 +152,10 @@ class Site:
 
     def announcement(self, url: str) -> list[str]:
         """Return what to print: the address, the models, and a command for each that works when pasted."""
-        return describe(url, list(zip(self._files, self._runtimes, strict=True)), self._settings)
+        files = [file.key for file in self._files]
+        models = list(zip(files, self._runtimes, strict=True))
+        models += [((name, _CHAIN), runtime) for name, runtime in self._chained.items()]
+        return describe(url, models, self._settings)
 
     def _watch(self, models: Demijohn, lifecycle: Lifecycle) -> None:
         from . import watching
@@ -223,6 +246,20 @@ def _alias(text: str) -> tuple[str, str, str]:
     if not (at and equals and name and alias and version):
         raise ConfigurationError(f"--alias {text}: write NAME@ALIAS=VERSION, e.g. iris@champion=3")
     return name, check_name(alias, "alias"), version
+
+
+def _chains(texts: Sequence[str], files: Sequence[targets.ModelFile]) -> dict[str, list[str]]:
+    """Read the options that name chains: their members, by name."""
+    taken = {file.name for file in files}
+    chains: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, members = text.partition("=")
+        if not (equals and name and all(members.split(","))):
+            raise ConfigurationError(f"--chain {text}: write NAME=MODEL,MODEL, e.g. both=clean,score")
+        if check_name(name, "chain") in taken | chains.keys():
+            raise ConfigurationError(f"--chain {text}: there is a model {name!r} already")
+        chains[name] = members.split(",")
+    return chains
 
 
 def _share_cores(workers: int) -> None:

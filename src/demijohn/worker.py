@@ -117,7 +117,7 @@ def run_worker(
         Balance(slots, slot, server.gateway).start()
     _wait(wake, supervisor.life, None)
     slot.state = State.DRAINING
-    lifecycle.is_draining = True
+    lifecycle.drain()
     _wait(wake, supervisor.life, GRACE_S - _REFUSAL_S)
     server.refuse_connections()
     _wait(wake, supervisor.life, _REFUSAL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,17 @@ def picky(x: float) -> float:
     if x > 100:
         raise RuntimeError("/etc/secret is broken")
     return x
+
+
+@models.model("spell")
+def spell(word: str) -> Iterator[str]:
+    for letter in word:
+        if letter == "!":
+            raise BadInput("no exclamations")
+        yield letter
+
+
+models.chain("cry", ["shout", "spell"])
 
 
 @models.model("crooked", batch=True)

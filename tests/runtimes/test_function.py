@@ -3,6 +3,7 @@ import datetime
 import functools
 import os
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import numpy as np
@@ -395,3 +396,138 @@ def test_an_example_of_named_tensors_is_refused_where_a_model_takes_none():
     for example in ({"image": np.ones((2, 2)), "age": np.ones(2)}, [{"image": [[1]], "age": 3}]):
         with pytest.raises(ConfigurationError, match="tensors by name, and the model takes none"):
             wrap(lambda rows: rows, example=example, batch=True)
+
+
+# Item by item -----------------------------------------------------------------------------
+
+
+def words(text: str):
+    yield from text.split()
+
+
+async def ticks(n: int):
+    for number in range(n):
+        await asyncio.sleep(0)
+        yield number
+
+
+def stream(runtime, inputs):
+    return runtime.stream("predict", runtime.signature.validate(inputs), {})
+
+
+def hinted(text: str) -> Iterator[str]:
+    return iter(text.split())
+
+
+async def awaited(n: int) -> AsyncIterator[int]:
+    return ticks(n)
+
+
+class Speaker:
+    def __call__(self, text: str):
+        yield from text.split()
+
+
+@pytest.mark.parametrize("function", [words, functools.partial(words), hinted, Speaker()])
+def test_a_generator_is_streamed_or_gathered_for_each_row(function):
+    runtime = wrap(function)
+    assert runtime.streams == ("predict",)
+    assert not runtime.is_async
+    rows = Records([{"text": "a b"}, {"text": "c"}])
+    assert list(stream(runtime, rows)) == ["a", "b", "c"]
+    assert answer(runtime, rows) == {"predict": [["a", "b"], ["c"]]}
+
+
+@pytest.mark.parametrize("function", [ticks, awaited])
+def test_an_async_generator_is_streamed_or_gathered_for_each_row(function):
+    runtime = wrap(function)
+    assert runtime.streams == ("predict",)
+    assert runtime.is_async
+    assert runtime.concurrency == 64
+    assert list(stream(runtime, Rows([[2], [1]]))) == [0, 1, 0]
+    assert answer(runtime, Rows([[2], [1]])) == {"predict": [[0, 1], [0]]}
+
+
+def test_a_generator_of_all_rows_is_streamed_and_gathered_if_it_has_an_item_for_each_row():
+    def sums(rows: np.ndarray):
+        for row in rows:
+            yield row.sum()
+
+    def steps(rows: np.ndarray):
+        yield from range(3)
+
+    runtime = wrap(sums)
+    assert list(stream(runtime, Rows([[1, 2], [3, 4]]))) == [3.0, 7.0]
+    assert answer(runtime, Rows([[1, 2], [3, 4]])) == {"predict": [3.0, 7.0]}
+    assert list(stream(wrap(steps), Rows([[1]]))) == [0, 1, 2]
+    with pytest.raises(ModelError, match="returned 3 rows in 'predict' for 1"):
+        answer(wrap(steps), Rows([[1]]))
+
+
+def test_a_function_that_is_no_generator_streams_nothing():
+    assert wrap(shout).streams == ()
+    assert wrap(slow).streams == ()
+    assert wrap(len).streams == ()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_who_stops_asking_closes_the_generator(is_async):
+    closed = []
+
+    def plain(n: int):
+        try:
+            yield from range(n)
+        finally:
+            closed.append("plain")
+
+    async def waiting(n: int):
+        try:
+            for number in range(n):
+                yield number
+        finally:
+            closed.append("waiting")
+
+    items = stream(wrap(waiting if is_async else plain), Rows([[5]]))
+    assert next(items) == 0
+    items.close()
+    assert closed == ["waiting" if is_async else "plain"]
+
+
+def test_an_error_of_a_generator_passes_through_between_items():
+    async def picky(n: int):
+        yield n
+        raise BadInput("no more")
+
+    items = stream(wrap(picky), Rows([[5]]))
+    assert next(items) == 5
+    with pytest.raises(BadInput, match="no more"):
+        next(items)
+
+
+@pytest.mark.parametrize(
+    ("hint", "promised"),
+    [
+        (str, ("str", False)),
+        (int, ("int64", False)),
+        (float | None, ("float64", True)),
+        (Literal["a", "b"], ("str", False)),
+        (Any, None),
+        (None, None),
+        (dict, None),
+        (list[float], None),
+        (int | str, None),
+        (np.ndarray, None),
+        (pd.DataFrame, None),
+        (Iterator[str], None),
+    ],
+)
+def test_a_return_hint_is_a_promise(hint, promised):
+    def model(text: str):
+        return text
+
+    model.__annotations__["return"] = hint
+    found = wrap(model).promises("predict")
+    assert wrap(model).signature.outputs == {}
+    assert [(spec.name, spec.dtype, spec.nullable) for spec in found] == (
+        [] if promised is None else [("predict", *promised)]
+    )

@@ -13,11 +13,13 @@ Rules of this room:
    or in expected seconds. What expires before it is started is refused too, and never computed.
 5. Who is answered gets arrays of its own: a cut of the joined answer is copied, since a view would
    keep everybody's rows alive, and within reach (``.base``), for as long as one caller keeps its own.
-6. Threads start on first use, are daemons, outlive whatever the model raises, and hold the batcher
+6. What answers in pieces (``open``) runs alone, and has the model until its last piece; see ``stream``.
+7. Threads start on first use, are daemons, outlive whatever the model raises, and hold the batcher
    only while they work. A fork copies no threads and may copy a held lock: a child starts anew.
 """
 
 from .batcher import Batcher
 from .observer import BatchObserver
+from .stream import Stream
 
-__all__ = ["BatchObserver", "Batcher"]
+__all__ = ["BatchObserver", "Batcher", "Stream"]

@@ -14,66 +14,24 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from demijohn.errors import DeadlineExceeded, Draining, ModelError, QueueFull
+from demijohn.errors import Draining, ModelError, QueueFull
 from demijohn.lifecycle import Lifecycle
 from demijohn.messages import Tensors
 
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, join
+from .queue import Expired, Queue, Request, check_rows, join, late
+from .stream import Channel, Stream
+from .worker import Worker, dismiss
 
 logger = logging.getLogger("demijohn")
 
 Run = Callable[[str, Tensors, Mapping[str, Any]], Tensors]
 
 _LONGEST_RETRY_S = 30
-
-
-class _Worker:
-    """One thread of a model."""
-
-    __slots__ = ("batch", "batcher", "calls_left", "rows_left", "since", "thread", "wake")
-
-    def __init__(self, name: str) -> None:
-        self.batcher: Batcher | None = None  #: Set while it works, and only then.
-        self.batch: list[Request] = []
-        self.since = 0.0  #: When what it does was begun.
-        self.calls_left = 0
-        self.rows_left = 0
-        self.wake = threading.Lock()
-        self.wake.acquire()
-        self.thread = threading.Thread(target=self.loop, name=name, daemon=True)
-
-    def loop(self) -> None:
-        """Work when woken with a batcher; end when woken without."""
-        while True:
-            self.wake.acquire()
-            if self.batcher is None:
-                return
-            self.batcher._work(self)
-
-    def begins(self, batch: list[Request], now: float) -> None:
-        """Note what is being done."""
-        self.batch = batch
-        self.note(1, sum([request.n_rows for request in batch]), now)
-
-    def note(self, calls_left: int, rows_left: int, now: float) -> None:
-        """Note how much of it is left from now on."""
-        self.calls_left, self.rows_left, self.since = calls_left, rows_left, now
-
-    def remaining_s(self, paces: Paces, now: float) -> float:
-        """Return how long it should take from now on.
-
-        What is overdue is expected to take as long again as it is overdue: behind a model that
-        hangs, or was never timed, no queue grows while we believe that it ends any moment.
-        """
-        if not self.batch:
-            return 0.0
-        expected_s = paces.expect(self.batch[0].method, self.calls_left, self.rows_left)
-        return abs(expected_s - (now - self.since))
 
 
 class Batcher:
@@ -118,16 +76,16 @@ class Batcher:
         self._paces = Paces()
         self._joining: frozenset[str] = frozenset()
         self._is_closed = False
-        self._idle: list[_Worker] = []
+        self._idle: list[Worker] = []
         self._start_anew()
         _batchers.add(self)
-        weakref.finalize(self, _dismiss, self._idle).atexit = False
+        weakref.finalize(self, dismiss, self._idle).atexit = False
 
     def _start_anew(self) -> None:
         """Begin without threads and without a queue: at first, and in a child after a fork."""
         self._lock = threading.Lock()
         self._queue = Queue(*self._limits)
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._idle.clear()
 
     @property
@@ -138,6 +96,10 @@ class Batcher:
     def allow_joining(self, method: str) -> None:
         """Vouch that a call of this method treats its rows one by one."""
         self._joining |= {method}
+
+    def joins(self, method: str) -> bool:
+        """Say whether somebody has vouched for a method."""
+        return method in self._joining
 
     def check_room(self) -> None:
         """Refuse, before its body is read, what ``submit`` would refuse even if it had one row.
@@ -182,7 +144,48 @@ class Batcher:
             Exception: whatever ``run`` raised, without the frames of the model's thread.
         """
         request = Request(method, tensors, parameters, deadline, is_probe=is_probe)
-        now = self._clock()
+        self._await(request)
+        return request.answer()
+
+    def open(
+        self,
+        method: str,
+        tensors: Tensors,
+        start: Callable[[], Iterator[Any]],
+        deadline: float,
+        item_s: float,
+    ) -> Stream:
+        """Run a request that answers in pieces, alone; blocks until the first is there.
+
+        Args:
+            method: For the books.
+            tensors: As ``submit`` has them, for their rows.
+            start: Called on the model's thread, which is taken until the stream ends or is closed.
+            deadline: Of the first item, on the batcher's clock.
+            item_s: Longest that each later item may take to be made, and to be fetched, in seconds.
+
+        Raises:
+            ServerError: as ``submit``; but what the model raises comes from the stream.
+        """
+        request = Request(method, tensors, {}, deadline, is_alone=True)
+        request.channel = channel = Channel(
+            start,
+            deadline=deadline,
+            item_s=item_s,
+            lifecycle=self._lifecycle,
+            clock=self._clock,
+            on_first=request.done.release,
+        )
+        try:
+            self._await(request)
+        except BaseException:
+            channel.close()
+            raise
+        return Stream(channel, request.n_rows)
+
+    def _await(self, request: Request) -> None:
+        """Start a request or let it wait, and wait for its answer."""
+        now, deadline = self._clock(), request.deadline
         if now >= deadline:
             raise self._expired()
         with self._lock:
@@ -194,13 +197,12 @@ class Batcher:
             self._give_up(request)
         if isinstance(request.error, Expired):
             raise self._expired()
-        return request.answer()
 
     def close(self) -> None:
         """Refuse new requests; those that wait are finished, then the threads end. Returns at once."""
         with self._lock:
             self._is_closed = True
-            _dismiss(self._idle)
+            dismiss(self._idle)
 
     def _take_in(self, request: Request, now: float) -> str | None:
         """Start a request or let it wait; under the lock. Returns why it is refused, if it is."""
@@ -220,10 +222,10 @@ class Batcher:
         return None
 
     def _may_join(self, request: Request) -> bool:
-        is_small = 0 < request.n_rows < self._queue.max_batch_size and not request.is_probe
+        is_small = 0 < request.n_rows < self._queue.max_batch_size and not request.is_alone
         return is_small and not request.parameters and request.method in self._joining
 
-    def _wake(self, worker: _Worker, request: Request, now: float) -> None:
+    def _wake(self, worker: Worker, request: Request, now: float) -> None:
         worker.begins([request], now)
         worker.batcher = self
         worker.wake.release()
@@ -233,8 +235,8 @@ class Batcher:
         self._workers = [worker for worker in self._workers if worker.thread.is_alive()]
         return len(self._workers)
 
-    def _hire(self) -> _Worker:
-        worker = _Worker(f"demijohn {self._name}")
+    def _hire(self) -> Worker:
+        worker = Worker(f"demijohn {self._name}")
         worker.thread.start()
         self._workers.append(worker)
         return worker
@@ -253,7 +255,7 @@ class Batcher:
                 request.error = Expired()
                 return
         if not request.done.acquire(blocking=False):
-            raise _late()
+            raise late()
 
     def _expired(self) -> QueueFull:
         self._observer.request_refused("expired")
@@ -281,7 +283,7 @@ class Batcher:
             soonest_s = min(1 + self._expected_wait_s(self._clock()), _LONGEST_RETRY_S / 3)
             return {"Retry-After": str(round(self._rng.uniform(soonest_s, 3 * soonest_s)))}
 
-    def _work(self, worker: _Worker) -> None:
+    def _work(self, worker: Worker) -> None:
         """Run a worker's batch, then whatever waits by then."""
         while worker.batch:
             if len(worker.batch) == 1:
@@ -291,7 +293,7 @@ class Batcher:
             with self._lock:
                 self._go_on(worker)
 
-    def _go_on(self, worker: _Worker) -> None:
+    def _go_on(self, worker: Worker) -> None:
         """Give a worker its next batch, or rest; under the lock."""
         now, waited = self._clock(), self._queue.rows
         worker.begins(self._queue.take(now, self._paces), now)
@@ -305,7 +307,10 @@ class Batcher:
         else:
             self._idle.append(worker)
 
-    def _answer_alone(self, worker: _Worker, request: Request) -> None:
+    def _answer_alone(self, worker: Worker, request: Request) -> None:
+        if request.channel is not None:
+            self._answer_in_pieces(worker, request, request.channel)
+            return
         outcome = self._call(worker, [request])
         if isinstance(outcome, Exception):
             request.error = outcome
@@ -313,7 +318,7 @@ class Batcher:
             request.outputs = outcome
         request.done.release()
 
-    def _answer_joined(self, worker: _Worker, batch: Sequence[Request]) -> bool:
+    def _answer_joined(self, worker: Worker, batch: Sequence[Request]) -> bool:
         """Answer all in one call; say whether that went well."""
         outcome = self._call(worker, batch)
         if isinstance(outcome, Exception):
@@ -326,7 +331,7 @@ class Batcher:
             request.done.release()
         return True
 
-    def _answer_one_by_one(self, worker: _Worker) -> None:
+    def _answer_one_by_one(self, worker: Worker) -> None:
         """Run the members of a call that failed, each alone."""
         rows_left = worker.rows_left
         for index, request in enumerate(worker.batch):
@@ -336,27 +341,39 @@ class Batcher:
             if request.deadline > now:
                 self._answer_alone(worker, request)
             else:
-                request.error = _late()
+                request.error = late()
                 request.done.release()
 
-    def _call(self, worker: _Worker, batch: Sequence[Request]) -> Tensors | Exception:
+    def _call(self, worker: Worker, batch: Sequence[Request]) -> Tensors | Exception:
         """Call the model once, and keep the books; returns what the model raised."""
         method, n_rows = batch[0].method, sum([request.n_rows for request in batch])
         ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
         outcome: Tensors | Exception
         try:
             outcome = self._run(method, join(batch), batch[0].parameters)
-            _check_rows(outcome, n_rows)
+            check_rows(outcome, n_rows)
         except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
             outcome = self._as_ours(method, error)
         finally:
             self._lifecycle.call_ends(ticket)
-        duration_s = self._clock() - worker.since
+        self._keep_books(worker, batch, n_rows)
+        return outcome
+
+    def _answer_in_pieces(self, worker: Worker, request: Request, channel: Channel) -> None:
+        error: Exception | None = None
+        try:
+            channel.pump()
+        except BaseException as raised:  # noqa: BLE001 - as in ``_call``
+            error = self._as_ours(request.method, raised)
+        self._keep_books(worker, [request], request.n_rows)
+        channel.end(error)
+
+    def _keep_books(self, worker: Worker, batch: Sequence[Request], n_rows: int) -> None:
+        method, duration_s = batch[0].method, self._clock() - worker.since
         with self._lock:
             self._paces.record(method, n_rows, duration_s)
         if not batch[0].is_probe:
             self._observer.call_finished(method, n_rows, len(batch), duration_s)
-        return outcome
 
     def _as_ours(self, method: str, error: BaseException) -> Exception:
         """Make what the model raised fit to be raised in a caller's thread.
@@ -370,22 +387,6 @@ class Batcher:
         ours = ModelError(f"The model failed with {type(error).__name__}")
         ours.__cause__ = error.with_traceback(None)
         return ours
-
-
-def _late() -> DeadlineExceeded:
-    return DeadlineExceeded("The prediction was started and did not finish before the deadline")
-
-
-def _check_rows(outputs: Tensors, n_rows: int) -> None:
-    for name, values in outputs.items():
-        if values.shape[:1] != (n_rows,):
-            raise ModelError(f"The model returned {name!r} of shape {values.shape} for {n_rows} rows")
-
-
-def _dismiss(idle: list[_Worker]) -> None:
-    """End the threads that have nothing to do."""
-    while idle:
-        idle.pop().wake.release()
 
 
 _batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()

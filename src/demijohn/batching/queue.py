@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from demijohn.errors import ModelError
+from demijohn.errors import DeadlineExceeded, ModelError
 from demijohn.messages import Tensors, count_rows
 
 from .pace import Paces
+from .stream import Channel
 
 Layout = tuple[Any, ...]
 
@@ -35,8 +36,8 @@ class Request:
     """One caller's rows, and what became of them."""
 
     __slots__ = (
-        "cut", "deadline", "done", "error", "is_probe", "layout", "method", "n_rows", "outputs",
-        "parameters", "tensors",
+        "channel", "cut", "deadline", "done", "error", "is_alone", "is_probe", "layout", "method", "n_rows",
+        "outputs", "parameters", "tensors",
     )  # fmt: skip
 
     def __init__(
@@ -47,12 +48,15 @@ class Request:
         deadline: float,
         *,
         is_probe: bool = False,
+        is_alone: bool = False,
     ) -> None:
         self.method = method
         self.tensors = tensors
         self.parameters = parameters
         self.deadline = deadline
         self.is_probe = is_probe
+        self.is_alone = is_alone or is_probe  #: It is never joined.
+        self.channel: Channel | None = None  #: Where it answers in pieces.
         self.n_rows = count_rows(tensors)
         self.layout: Layout | None = None  #: What those it is joined with share; None runs alone.
         self.outputs: Tensors = {}
@@ -189,3 +193,15 @@ def join(batch: Sequence[Request]) -> Tensors:
     if len(batch) == 1:
         return batch[0].tensors
     return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
+
+
+def check_rows(outputs: Tensors, n_rows: int) -> None:
+    """Raise unless every output has a row for each of the inputs'."""
+    for name, values in outputs.items():
+        if values.shape[:1] != (n_rows,):
+            raise ModelError(f"The model returned {name!r} of shape {values.shape} for {n_rows} rows")
+
+
+def late() -> DeadlineExceeded:
+    """Return what a caller is told whose run goes on."""
+    return DeadlineExceeded("The prediction was started and did not finish before the deadline")

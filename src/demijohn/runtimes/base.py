@@ -7,7 +7,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -84,3 +84,17 @@ class Runtime(Protocol):
 
     def example_rows(self) -> Sequence[Any]:
         """Return one to five rows that fit the signature, as JSON can write them."""
+
+
+class StreamingRuntime(Runtime, Protocol):
+    """One model some of whose methods can answer piece by piece; others need not have these."""
+
+    streams: tuple[str, ...]  #: Those among ``methods``; ``run`` gathers the items of each row.
+
+    def stream(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        """Run one method of ``streams``; the arguments are those of ``run``.
+
+        Returns:
+            The items, in order, as JSON can write them; one that has a ``close`` is closed by the
+            thread that asked for its items.
+        """

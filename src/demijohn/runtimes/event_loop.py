@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -44,3 +44,21 @@ os.register_at_fork(after_in_child=_loop.forget_lock)
 def run_on_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the process's event loop and wait for its result, from any other thread."""
     return asyncio.run_coroutine_threadsafe(coroutine, _loop.get()).result()
+
+
+def iterate_on_loop(items: AsyncIterator[T]) -> Iterator[T]:
+    """Yield what an asynchronous iterator yields, to any other thread; closing one closes the other."""
+    try:
+        while True:
+            try:
+                yield run_on_loop(_next_of(items))
+            except StopAsyncIteration:
+                return
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            run_on_loop(close())
+
+
+async def _next_of(items: AsyncIterator[T]) -> T:
+    return await anext(items)

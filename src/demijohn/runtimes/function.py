@@ -6,13 +6,15 @@ Rules of this room:
    DataFrame gets all rows at once, and shares a call with other requests only if its author says so
    (``batch=True``).
 3. What it returns is kept as it is: no mix of types is forced into one.
+4. A generator's items are its answer: one after another where it is streamed, else gathered, a list
+   for each row. One that takes all rows at once yields an item per row, if it is to be gathered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,13 +22,22 @@ from typing import Any
 import numpy as np
 
 from demijohn.messages import Tensors, count_rows
-from demijohn.signature import Signature
+from demijohn.signature import Signature, TensorSpec
 
 from .base import Joining
-from .event_loop import run_on_loop
+from .event_loop import iterate_on_loop, run_on_loop
 from .examples import Example, read_example
 from .frames import FrameBuilder
-from .function_signature import ALL_ROWS, ArgumentKind, argument_kind, example_row, read_arguments
+from .function_signature import (
+    ALL_ROWS,
+    ArgumentKind,
+    argument_kind,
+    example_row,
+    is_asynchronous,
+    is_streaming,
+    read_arguments,
+    read_promise,
+)
 from .outputs import gather_rows, name_results
 from .pickles import missing_extra
 
@@ -59,11 +70,14 @@ class FunctionRuntime:
         self, function: Callable[..., Any], example: Example | None, *, batch: bool, concurrency: int | None
     ) -> None:
         self.function = function
-        self.is_async = _is_async(function)
+        self.is_async = is_asynchronous(function)
+        self.is_streaming = is_streaming(function)
+        self.streams = self.methods if self.is_streaming else ()
         self.concurrency = concurrency or (ASYNC_CONCURRENCY if self.is_async else 1)
         self.warnings: tuple[str, ...] = ()
         self.sha256: str | None = None
         self._arguments = read_arguments(function)
+        self._promise = read_promise(function, self.methods[0])
         self._kind = argument_kind(self._arguments, example, batch=batch)
         # A function of scalars is called once per row: joined, each caller would wait for all rows.
         self.joining: Joining = "always" if batch else "never"
@@ -81,9 +95,25 @@ class FunctionRuntime:
         n_rows = count_rows(tensors)
         if self._kind is ArgumentKind.SCALARS:
             return gather_rows(method, self._call_rows(tensors))
-        rows = self._all_rows(tensors)
-        result = run_on_loop(self.function(rows)) if self.is_async else self.function(rows)
+        call = partial(self.function, self._all_rows(tensors))
+        if self.is_streaming:
+            return name_results(method, list(_iterate(call())), n_rows)
+        result = run_on_loop(call()) if self.is_async else call()
         return name_results(method, result, n_rows)
+
+    def stream(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the items of a generator, row after row; see ``StreamingRuntime.stream``."""
+        del method, parameters
+        if self._kind is ArgumentKind.SCALARS:
+            for call in self._calls(tensors):
+                yield from _iterate(call())
+        else:
+            yield from _iterate(self.function(self._all_rows(tensors)))
+
+    def promises(self, method: str) -> tuple[TensorSpec, ...]:
+        """Return what the function's hint says that it returns; nobody has seen it do so."""
+        del method
+        return self._promise
 
     def parameters(self, method: str) -> tuple[str, ...]:
         del method
@@ -120,11 +150,15 @@ class FunctionRuntime:
         return np.column_stack(columns) if self.signature.layout == "table" else columns[0]
 
     def _call_rows(self, tensors: Tensors) -> list[Any]:
-        columns = [argument.values(tensors[argument.spec.name]) for argument in self._arguments]
-        calls = [self._bind(cells) for cells in zip(*columns, strict=True)]
+        calls = self._calls(tensors)
         if self.is_async:
-            return run_on_loop(_all_of(calls, self.concurrency))
-        return [call() for call in calls]
+            waiting = [partial(_gather, call) for call in calls] if self.is_streaming else calls
+            return run_on_loop(_all_of(waiting, self.concurrency))
+        return [list(call()) if self.is_streaming else call() for call in calls]
+
+    def _calls(self, tensors: Tensors) -> list[Callable[[], Any]]:
+        columns = [argument.values(tensors[argument.spec.name]) for argument in self._arguments]
+        return [self._bind(cells) for cells in zip(*columns, strict=True)]
 
     def _bind(self, cells: Sequence[Any]) -> Callable[[], Any]:
         given = list(zip(self._arguments, cells, strict=True))
@@ -133,12 +167,16 @@ class FunctionRuntime:
         return partial(self.function, *by_position, **by_name)
 
 
-def _is_async(function: Any) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    if not inspect.isroutine(function):
-        function = type(function).__call__
-    return inspect.iscoroutinefunction(function)
+def _iterate(items: Any) -> Iterator[Any]:
+    """Return the iterator that a function made, on whichever thread it is asked."""
+    if inspect.iscoroutine(items):
+        items = run_on_loop(items)
+    return iterate_on_loop(items) if hasattr(items, "__anext__") else iter(items)
+
+
+async def _gather(call: Callable[[], Any]) -> list[Any]:
+    items = call()
+    return [item async for item in (await items if inspect.iscoroutine(items) else items)]
 
 
 async def _all_of(calls: Sequence[Callable[[], Awaitable[Any]]], concurrency: int) -> list[Any]:

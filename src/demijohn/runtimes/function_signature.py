@@ -14,6 +14,7 @@ import functools
 import inspect
 import types
 import typing
+from collections import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,9 @@ _DTYPES = {
 _EXAMPLE_CELLS = {
     "str": "a text", "int64": 0, "float64": 0.0, "bool": False, "datetime64[ns]": "2000-01-01T00:00:00",
 }  # fmt: skip
+
+_ITERATORS = (abc.Iterator, abc.Generator)
+_ASYNC_ITERATORS = (abc.AsyncIterator, abc.AsyncGenerator)
 
 #: What a function of all rows takes, as far as its hints say.
 ALL_ROWS = TensorSpec("inputs", "float64", (-1, -1), nullable=True)
@@ -132,6 +136,42 @@ def _kind_of(arguments: Sequence[Argument], example: Example | None, *, batch: b
     return ArgumentKind.ARRAY if example.signature.layout == "matrix" or batch else ArgumentKind.SCALARS
 
 
+def is_asynchronous(function: Any) -> bool:
+    """Say whether calling a function makes something to be awaited."""
+    function = _plain_function(function)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    return _returned(function) in _ASYNC_ITERATORS
+
+
+def is_streaming(function: Any) -> bool:
+    """Say whether a function answers item by item: it is a generator, or its hint says so."""
+    function = _plain_function(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    return _returned(function) in _ITERATORS + _ASYNC_ITERATORS
+
+
+def _returned(function: Any) -> Any:
+    hint = _hints(function).get("return")
+    return typing.get_origin(hint) or hint
+
+
+def read_promise(function: Any, name: str) -> tuple[TensorSpec, ...]:
+    """Return what a function's hint says that it returns, named ``name``; nothing where it says nothing.
+
+    It is no proof: what a function returns is kept as it is.
+    """
+    hint, is_optional = _without_none(_hints(function).get("return", Any))
+    if hint is Any or is_array(hint) or is_frame(hint):
+        return ()
+    try:
+        spec = _column_spec(name, hint)
+    except ConfigurationError:  # a dict, a list, ...: no hint says what is in it
+        return ()
+    return () if spec.dtype == "object" else (replace(spec, nullable=is_optional),)
+
+
 def is_array(hint: Any) -> bool:
     """Say whether a hint means a numpy array (``npt.NDArray[...]`` too)."""
     return (typing.get_origin(hint) or hint) is np.ndarray
@@ -160,13 +200,16 @@ def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _hints(function: Any) -> dict[str, Any]:
+def _plain_function(function: Any) -> Any:
+    """Return the function behind a partial or an object that can be called."""
     while isinstance(function, functools.partial):
         function = function.func
-    if not inspect.isroutine(function):
-        function = type(function).__call__
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _hints(function: Any) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(_plain_function(function))
     except (NameError, TypeError, AttributeError):
         # A hint imported under TYPE_CHECKING cannot be resolved while running: it says nothing then.
         return {}

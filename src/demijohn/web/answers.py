@@ -122,6 +122,14 @@ class Example(Struct):
     instances: list[Any]
 
 
+class Member(Struct):
+    """One model of a chain; `method` is null for the last, which runs the method that is asked for."""
+
+    model: str
+    version: str
+    method: str | None
+
+
 class ModelDescription(Struct):
     """Everything that is known of one model."""
 
@@ -134,6 +142,8 @@ class ModelDescription(Struct):
     framework_version: str | None
     metadata: dict[str, str]
     methods: list[str]
+    streams: list[str]
+    members: list[Member]
     classes: list[Any] | None
     parameters: dict[str, list[str]]
     signature: ModelSignature

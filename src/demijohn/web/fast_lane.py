@@ -13,6 +13,7 @@ Rules of this room:
 3. Flask's own routing says what a path means, once for each path and Host.
 4. Of a request's head nothing is looked at twice: a head that led to an answer is known by its words,
    and what of it can change (who looks on, who is asked, whether there is room) is asked each time.
+5. What is answered piece by piece is Flask's: there the price of Flask is nothing.
 
 Source: Flask's "Application Structure and Lifecycle", and ``Flask.wsgi_app``.
 """
@@ -43,7 +44,7 @@ from werkzeug.routing import Map, UnicodeConverter
 from demijohn.errors import DemijohnError
 from demijohn.protocols import PROTOCOLS
 
-from . import guards, inference
+from . import guards, inference, streams
 from .errors import answer_exception, encode, refusal_of
 from .services import Services
 
@@ -117,7 +118,11 @@ class FastLane:
             Status, headers (but for Content-Length) and body; None: it is Flask's to answer.
         """
         known = self._heads.get(words)
-        if known is not None and not self._onlookers.would_see(environ):
+        if (
+            known is not None
+            and not self._onlookers.would_see(environ)
+            and not self._is_streamed(known[0], environ)
+        ):
             return self._answer(*known, environ, stream, entered, given_id)
         route = self._find(environ)
         if route is None:
@@ -190,7 +195,13 @@ class FastLane:
             if len(known) >= _MOST_KNOWN:
                 known.clear()
             known[key] = found
-        return found.route if views.get(found.endpoint) is found.view else None
+        is_ours = views.get(found.endpoint) is found.view and not self._is_streamed(found.route, environ)
+        return found.route if is_ours else None
+
+    def _is_streamed(self, route: inference.Route, environ: WSGIEnvironment) -> bool:
+        """Say whether the answer is to leave piece by piece."""
+        services = self._services
+        return services.pool.has_streams and streams.is_asked(services, route, environ)
 
     def _ask_flask(self, environ: WSGIEnvironment) -> _Known | None:
         app, services = self._app, self._services

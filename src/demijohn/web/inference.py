@@ -24,6 +24,7 @@ from demijohn.messages import Encoded, InferenceResponse
 from demijohn.predictor import Predictor
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
+from . import streams
 from .bodies import check_length, read_body, read_encodings
 from .services import Services, services
 
@@ -46,9 +47,11 @@ def predict(
     alias: str | None = None,
 ) -> Response:
     """Answer one prediction request."""
-    environ = request.environ
+    environ, shared = request.environ, services()
     route = Route(PROTOCOLS[protocol], name, method, version, alias)
-    answer = answer_route(services(), route, environ, _stream(), g.demijohn_entered)
+    if shared.pool.has_streams and streams.is_asked(shared, route, environ):
+        return streams.answer(shared, route, environ, _stream(), g.demijohn_entered)
+    answer = answer_route(shared, route, environ, _stream(), g.demijohn_entered)
     return Response(answer.body, headers=answer.headers, content_type=answer.content_type)
 
 

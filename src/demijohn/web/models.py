@@ -49,6 +49,8 @@ def show_model(name: str) -> Response:
             "framework_version": latest.runtime.framework_version,
             "metadata": dict(latest.runtime.metadata),
             "methods": list(latest.runtime.methods),
+            "streams": [method for method in latest.runtime.methods if method in latest.streams],
+            "members": latest.members,
             "classes": next(filter(None, map(latest.runtime.classes, latest.runtime.methods)), None),
             "parameters": {
                 method: list(latest.runtime.parameters(method)) for method in latest.runtime.methods

@@ -31,6 +31,7 @@ from . import answers
 from .json_types import Components, JsonType, answer_type, body_type
 from .request_examples import csv_example, json_examples
 from .services import Services, services
+from .streams import FORMS
 
 #: Statuses of every route of ours, and those that a prediction adds. 401 is added where keys are.
 PLAIN_STATUSES = (400, 403, 405, 414, 431, 500, 503)
@@ -191,7 +192,7 @@ class _Routes:
         }
 
     def _answer(self, predictor: Predictor, method: str) -> JsonType:
-        answer = {
+        answer: dict[str, Any] = {
             "description": "One prediction per row.",
             "headers": {name: name for name in _HEADERS},
             "content": {
@@ -199,6 +200,9 @@ class _Routes:
                 native.CSV: {"schema": {"type": "string"}},
             },
         }
+        if method in predictor.streams:
+            answer["description"] = "The items one by one, or gathered: a list for each row."
+            answer["content"] = {form: {"schema": {"type": "string"}} for form in FORMS} | answer["content"]
         name = f"{predictor.name}.{predictor.version}.{method}"
         return self._components.keep(name, answer, "response")
 
