@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import Birch
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer
 from tests.accelerated import Line, engines_of, offer, whys
 
@@ -499,3 +500,31 @@ def test_a_model_that_is_removed_while_it_is_proved_answers_whom_it_has() -> Non
     for thread in provers():
         thread.join(30)
     assert model.plan()["state"] == "settled"
+
+
+# Several methods ----------------------------------------------------------------------------
+
+
+def test_a_request_may_name_several_methods_which_get_the_same_rows() -> None:
+    model = predictor(LogisticRegression().fit(FEATURES, PROGRESS.mean() < PROGRESS))
+    request = InferenceRequest(Rows(FEATURES[:3].tolist()), methods=("predict_proba", "predict"))
+    answer = model.predict_each(request, time.monotonic() + 30)
+    estimator = model.runtime.estimator  # type: ignore[attr-defined]
+    assert list(answer.outputs) == ["predict_proba", "predict"]
+    assert (answer.outputs["predict_proba"] == estimator.predict_proba(FEATURES[:3])).all()
+    assert (answer.outputs["predict"] == estimator.predict(FEATURES[:3])).all()
+    assert (answer.method, answer.n_rows) == ("predict_proba", 3)
+
+
+def test_outputs_of_one_name_are_told_apart_by_their_method() -> None:
+    model = predictor(KNeighborsRegressor().fit(FEATURES, PROGRESS))
+    request = InferenceRequest(Rows(FEATURES[:2].tolist()), methods=("kneighbors", "kneighbors"))
+    outputs = model.predict_each(request, time.monotonic() + 30).outputs
+    assert set(outputs) == {"distances", "indices", "kneighbors.distances", "kneighbors.indices"}
+
+
+def test_a_method_among_several_that_the_model_lacks_is_not_found() -> None:
+    with pytest.raises(MethodNotFound, match="predict"):
+        predictor().predict_each(
+            InferenceRequest(Rows([[1.0]]), methods=("predict", "fit")), time.monotonic() + 30
+        )

@@ -77,6 +77,10 @@ class InferenceRequest(NamedTuple):
 
     inputs: Inputs
     parameters: Mapping[str, Any] = _NO_PARAMETERS  #: Arguments of the method, by name.
+    methods: tuple[
+        str, ...
+    ] = ()  #: Those asked for by the body, in order; none: the one that the path names.
+    note: Any = None  #: What the protocol itself needs to know again when it writes the answer.
 
 
 class InferenceResponse(NamedTuple):

@@ -63,14 +63,14 @@ class Model:
         Raises:
             MethodNotFound: the method answers as a whole.
         """
-        inputs, given = request_of(X)
-        request = InferenceRequest(inputs, {**given, **parameters})
+        given = request_of(X)
+        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         predictor = self._resolve()
         return predictor.stream(method, request, time.monotonic() + predictor.deadline_s)
 
     def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
-        inputs, given = request_of(X)
-        request = InferenceRequest(inputs, {**given, **parameters})
+        given = request_of(X)
+        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         predictor = self._resolve()
         response = predictor.predict(method, request, time.monotonic() + predictor.deadline_s)
         predictor.count(response)

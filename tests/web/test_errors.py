@@ -10,13 +10,16 @@ from flask import Flask
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge, TooManyRequests, Unauthorized
 
+from demijohn import Demijohn
 from demijohn.errors import MethodNotAllowed, Problem, SignatureMismatch
 from demijohn.web.errors import answer_exception
 
 
 @pytest.fixture(autouse=True)
 def request_context() -> Any:
-    with Flask("host").test_request_context(headers={"X-Request-Id": "id-1"}):
+    app = Flask("host")
+    Demijohn(app)
+    with app.test_request_context(headers={"X-Request-Id": "id-1"}):
         yield
 
 

@@ -29,6 +29,7 @@ from tests.web.rig import (
 
 from demijohn import Demijohn
 from demijohn.errors import NotAcceptable
+from demijohn.protocols import native
 from demijohn.web.inference import choose_media_type
 
 ROWS = IRIS[[0, 60, 120]]
@@ -249,13 +250,13 @@ def test_more_values_than_the_limit_are_413() -> None:
     ],
 )
 def test_accept_chooses_the_form(accept: str, chosen: str) -> None:
-    assert choose_media_type(accept) == chosen
+    assert choose_media_type(accept, native.ANSWERS) == chosen
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv;q=0", "nonsense", "application/problem+json"])
 def test_a_form_that_is_not_written_is_refused(client: FlaskClient, accept: str) -> None:
     with pytest.raises(NotAcceptable):
-        choose_media_type(accept)
+        choose_media_type(accept, native.ANSWERS)
     check_problem(
         client.post("/ml/predict", json=ROWS.tolist(), headers={"Accept": accept}), 406, "not_acceptable"
     )

@@ -7,8 +7,8 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError
@@ -20,19 +20,29 @@ from . import native
 class InferenceProtocol(Protocol):
     """What a dialect offers."""
 
-    def check_content_type(self, content_type: str) -> None:
-        """Refuse a body by its header alone.
+    @property
+    def ANSWERS(self) -> Sequence[str]:  # noqa: N802  - a constant of the module
+        """Media types among which ``Accept`` chooses, the default first; none: it chooses nothing."""
+
+    def read_head(self, environ: Mapping[str, Any]) -> str:
+        """Read what the headers say of the body.
+
+        Args:
+            environ: WSGI's, of the request.
+
+        Returns:
+            What ``decode`` is to know of them, in one text.
 
         Raises:
-            UnsupportedMediaType: ``decode`` does not read it.
+            RequestError: by these alone it is plain that ``decode`` does not read the body.
         """
 
-    def decode(self, body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
+    def decode(self, body: bytes, head: str, settings: Settings) -> InferenceRequest:
         """Read a request.
 
         Args:
             body: Decompressed, at most ``settings.max_body_bytes``.
-            content_type: The header as it came; "" when absent.
+            head: What ``read_head`` returned.
             settings: For the limits.
 
         Raises:
@@ -40,7 +50,10 @@ class InferenceProtocol(Protocol):
         """
 
     def encode(self, response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
-        """Write an answer as ``media_type``, one of the module's ``ANSWERS``."""
+        """Write an answer as ``media_type``, one of ``ANSWERS``, or "" where there are none."""
+
+    def status_of(self, error: DemijohnError) -> int:
+        """Return the status of an error's answer in this dialect."""
 
     def encode_error(self, error: DemijohnError, request_id: str) -> Encoded:
         """Write an error in the dialect's own form."""

@@ -9,7 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -45,8 +45,19 @@ BODIES = (JSON, CSV)  #: Media types that ``decode`` reads.
 ANSWERS = (JSON, CSV)  #: Media types that ``encode`` writes, the default first.
 
 
+def read_head(environ: Mapping[str, Any]) -> str:
+    """Return the Content-Type; see ``InferenceProtocol.read_head``."""
+    content_type: str = environ.get("CONTENT_TYPE") or ""
+    check_content_type(content_type)
+    return content_type
+
+
 def check_content_type(content_type: str) -> None:
-    """Refuse a body before it is read; see ``InferenceProtocol.check_content_type``."""
+    """Refuse a body by its Content-Type.
+
+    Raises:
+        UnsupportedMediaType: ``decode`` does not read it.
+    """
     if not content_type or content_type == JSON:
         return
     media_type, options = _split(content_type)
@@ -58,11 +69,11 @@ def check_content_type(content_type: str) -> None:
         raise UnsupportedMediaType(f"Only UTF-8 is read, not {options['charset'][:40]!r}")
 
 
-def decode(body: bytes, content_type: str, settings: Settings) -> InferenceRequest:
-    """Read a request; see ``InferenceProtocol.decode``."""
-    if content_type and content_type != JSON:
-        check_content_type(content_type)
-        media_type, options = _split(content_type)
+def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
+    """Read a request; see ``InferenceProtocol.decode``. The head is the Content-Type."""
+    if head and head != JSON:
+        check_content_type(head)
+        media_type, options = _split(head)
         if media_type == CSV:
             has_header = options.get("header", "present").lower() != "absent"
             return InferenceRequest(csv_media.decode(body, has_header=has_header))
@@ -190,6 +201,11 @@ def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
 def _plain(array: np.ndarray[Any, Any]) -> list[Any]:
     values = json_media.writable(array)
     return values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[no-any-return]
+
+
+def status_of(error: DemijohnError) -> int:
+    """Return an error's own status."""
+    return error.status
 
 
 def encode_error(error: DemijohnError, request_id: str) -> Encoded:

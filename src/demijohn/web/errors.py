@@ -9,28 +9,42 @@ from __future__ import annotations
 
 import logging
 
-from flask import Response
+from flask import Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from demijohn.errors import BodyTooLarge, DemijohnError, RefusedByApp
 from demijohn.messages import Encoded
-from demijohn.protocols import native
+from demijohn.protocols import PROTOCOLS, InferenceProtocol
 
 from .guards import request_id
+from .services import services
 
 logger = logging.getLogger("demijohn")
+
+#: By the first part of a path: whose it is. All others are the native protocol's.
+_DIALECTS: dict[str, str] = {}
 
 
 def answer_exception(error: Exception) -> Response:
     """Answer what a view or a hook raised; the blueprint's error handler."""
-    refusal = refusal_of(error, request_id())
-    answer = encode(refusal, request_id())
-    return Response(answer.body, refusal.status, headers=answer.headers, content_type=answer.content_type)
+    protocol = dialect_of(request.path.removeprefix(services().settings.url_prefix))
+    status, answer = encode(refusal_of(error, request_id()), request_id(), protocol)
+    return Response(answer.body, status, headers=answer.headers, content_type=answer.content_type)
 
 
-def encode(error: DemijohnError, request_id: str) -> Encoded:
-    """Write one of our errors as problem+json."""
-    return native.encode_error(error, request_id)
+def dialect_of(path: str) -> InferenceProtocol:
+    """Return the protocol whose form an error at a path has.
+
+    Args:
+        path: Below our prefix; nothing need be there.
+    """
+    first = path.strip("/").partition("/")[0].lower()
+    return PROTOCOLS[_DIALECTS.get(first, "native")]
+
+
+def encode(error: DemijohnError, request_id: str, protocol: InferenceProtocol) -> tuple[int, Encoded]:
+    """Write one of our errors in a protocol's own form; returns its status, too."""
+    return protocol.status_of(error), protocol.encode_error(error, request_id)
 
 
 def refusal_of(error: Exception, request_id: str) -> DemijohnError:

@@ -152,8 +152,7 @@ class FastLane:
             answer = inference.answer_route(services, route, environ, stream, entered, head)
             status = OK
         except Exception as error:  # noqa: BLE001  - as Flask, which gives our handler whatever it is
-            refusal = refusal_of(error, request_id)
-            answer, status = encode(refusal, request_id), refusal.status
+            status, answer = encode(refusal_of(error, request_id), request_id, route.protocol)
         body, content_type, given = answer
         headers = (
             [*given.items(), ("Content-Type", content_type)] if given else [("Content-Type", content_type)]

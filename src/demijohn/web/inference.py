@@ -76,7 +76,7 @@ class Head(NamedTuple):
     """What the headers of a request say, once they have passed: the same headers say it again."""
 
     media_type: str  #: Of the answer.
-    content_type: str  #: Of the body, as the header came; "" where there is none.
+    of_protocol: str  #: What the protocol's ``read_head`` made of them.
     length: int | None  #: Of the body, compressed, where the headers tell it.
     encodings: Sequence[str]  #: How the body is compressed, the last step first.
 
@@ -89,11 +89,9 @@ def read_head(environ: Mapping[str, Any], protocol: InferenceProtocol, settings:
         BodyTooLarge: the body is announced to be.
         UnsupportedMediaType: the body is of a kind or compressed in a way that is not read.
     """
-    media_type = choose_media_type(environ.get("HTTP_ACCEPT"))
+    media_type = choose_media_type(environ.get("HTTP_ACCEPT"), protocol.ANSWERS)
     length = check_length(environ, settings.max_body_bytes)
-    content_type = environ.get("CONTENT_TYPE") or ""
-    protocol.check_content_type(content_type)
-    return Head(media_type, content_type, length, read_encodings(environ))
+    return Head(media_type, protocol.read_head(environ), length, read_encodings(environ))
 
 
 def answer_route(
@@ -126,10 +124,14 @@ def answer_route(
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
         settings = shared.settings
-        media_type, content_type, length, encodings = head or read_head(environ, protocol, settings)
+        media_type, of_protocol, length, encodings = head or read_head(environ, protocol, settings)
         body = read_body(environ, stream, length, encodings, settings.max_body_bytes)
-        inference = protocol.decode(body, content_type, settings)
-        response = predictor.predict(method, inference, entered + settings.deadline_s)
+        inference = protocol.decode(body, of_protocol, settings)
+        deadline = entered + settings.deadline_s
+        if inference.methods:
+            response = predictor.predict_each(inference, deadline)
+        else:
+            response = predictor.predict(method, inference, deadline)
         answer = protocol.encode(response, inference, media_type)
         status, n_rows, inference_s = 200, response.n_rows, response.inference_s
         if media_type != native.JSON or _NULL in answer.body:
@@ -155,15 +157,21 @@ def _count_nonfinite(shared: Services, predictor: Predictor, response: Inference
         shared.metrics.observe_nonfinite(predictor.name, predictor.version, response.method, n_bad)
 
 
-def choose_media_type(accept: str | None) -> str:
+def choose_media_type(accept: str | None, answers: Sequence[str]) -> str:
     """Choose the answer's form by the Accept header.
 
+    Args:
+        accept: The header.
+        answers: The protocol's forms, the default first; of none, the empty one is chosen.
+
     Raises:
-        NotAcceptable: none of ours will do.
+        NotAcceptable: none of them will do.
     """
-    if not accept or accept in ("*/*", native.JSON):
-        return native.JSON
-    best = parse_accept_header(accept, MIMEAccept).best_match(native.ANSWERS)
+    if not answers:
+        return ""
+    if not accept or accept in ("*/*", answers[0]):
+        return answers[0]
+    best = parse_accept_header(accept, MIMEAccept).best_match(answers)
     if best is None:
-        raise NotAcceptable(f"Answers come as {', '.join(native.ANSWERS)}")
+        raise NotAcceptable(f"Answers come as {', '.join(answers)}")
     return best

@@ -30,7 +30,7 @@ from demijohn.predictor import Predictor
 from demijohn.protocols import json_media, native
 
 from .bodies import check_length, read_body, read_encodings
-from .errors import encode, refusal_of
+from .errors import refusal_of
 from .guards import request_id
 from .services import Services
 
@@ -119,10 +119,9 @@ def _check(predictor: Predictor, method: str, environ: Mapping[str, Any]) -> str
 def _read(shared: Services, route: Route, environ: Mapping[str, Any], body: BinaryIO) -> InferenceRequest:
     settings = shared.settings
     length = check_length(environ, settings.max_body_bytes)
-    content_type = environ.get("CONTENT_TYPE") or ""
-    route.protocol.check_content_type(content_type)
+    head = route.protocol.read_head(environ)
     content = read_body(environ, body, length, read_encodings(environ), settings.max_body_bytes)
-    return route.protocol.decode(content, content_type, settings)
+    return route.protocol.decode(content, head, settings)
 
 
 class _Count:
@@ -185,7 +184,7 @@ class _Pieces:
         except Exception as error:  # noqa: BLE001  - as ``answer_exception``, which can answer no more
             refusal = refusal_of(error, self._request_id)
             self._end(refusal.status)
-            return self._form.error(encode(refusal, self._request_id).body)
+            return self._form.error(native.encode_error(refusal, self._request_id).body)
 
     def _record(self) -> bytes:
         item = next(self._stream)
