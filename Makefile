@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml uv.lock Makefile hatch_build.py $(wildcard src/demi
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED) ## Fit four models on real data and serve them; ARGS="--port 9000" reaches serve
+demo: $(INSTALLED) ## Fit five models on real data and serve them; ARGS="--port 9000" reaches serve
 	@$(BIN)/python demo/demo.py $(ARGS)
 
 .PHONY: test

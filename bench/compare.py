@@ -35,25 +35,38 @@ from peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("linear", "logreg", "hgb", "rf", "mixed")
+KERAS_MODELS = (
+    "keras-mlp",
+    "keras-cnn",
+)  # measured where they are asked for: Keras is in one environment only
 MODEL_FILES = environments.PLACE / "models"
 RESULTS = environments.PLACE / "results"
 _SIZES = {"one": 1, "many": 1000}
-_START_S = 60
+_START_S = 120  # importing TensorFlow takes some seconds, twice
 
 Cases = dict[int, tuple[Any, Any, Any]]  # rows per request -> rows, columns, what model.predict says
 
 
-def make_models(missing: dict[str, str]) -> None:
-    if all((MODEL_FILES / f"{name}.rows.json").exists() for name in MODELS):
-        return
-    oldest = next(name for name in environments.PACKAGES if name not in missing)
-    python = environments.ENVIRONMENTS / oldest / "bin/python"
-    subprocess.run([python, HERE / "models.py", MODEL_FILES], check=True)
+def make_models(missing: dict[str, str], options: argparse.Namespace) -> None:
+    if set(options.models) - {*KERAS_MODELS} and not _are_made(MODELS):
+        oldest = next(name for name in environments.PACKAGES if name not in missing)
+        python = environments.ENVIRONMENTS / oldest / "bin/python"
+        subprocess.run([python, HERE / "models.py", MODEL_FILES], check=True)
+    if set(options.models) & {*KERAS_MODELS} and not _are_made(KERAS_MODELS):
+        python = options.demijohn.with_name("python")
+        subprocess.run([python, HERE / "keras_models.py", MODEL_FILES], check=True)
+
+
+def _are_made(names: tuple[str, ...]) -> bool:
+    return all((MODEL_FILES / f"{name}.rows.json").exists() for name in names)
 
 
 def load_cases(model: str) -> Cases:
     data = json.loads((MODEL_FILES / f"{model}.rows.json").read_text())
     rows, columns = data["rows"], data["columns"]
+    if "expected" in data:
+        expected = np.array(data["expected"], dtype=np.float32)
+        return {n: (rows[:n], columns, expected[:n]) for n in _SIZES.values()}
     matrix = pd.DataFrame(rows, columns=columns) if columns else np.array(rows)
     expected = joblib.load(MODEL_FILES / f"{model}.joblib").predict(matrix)
     return {n: (rows[:n], columns, expected[:n]) for n in _SIZES.values()}
@@ -63,7 +76,9 @@ def are_same(got: Any, want: Any) -> bool:
     got = np.ravel(got)
     if want.dtype.kind in "OU":
         return bool(got.astype(str).tolist() == want.tolist())
-    return got.shape == want.shape and np.allclose(got.astype(float), want, rtol=1e-9)
+    rtol = 1e-5 if want.dtype == np.float32 else 1e-9
+    want = np.ravel(want)
+    return got.shape == want.shape and np.allclose(got.astype(float), want, rtol=rtol, atol=rtol / 10)
 
 
 @contextlib.contextmanager
@@ -100,10 +115,13 @@ def _start(
     name: str, model: str, mode: str, scratch: Path, log: Any, options: argparse.Namespace
 ) -> subprocess.Popen[bytes]:
     peer = PEERS[name]
+    is_keras = model in KERAS_MODELS
+    bin_folder = options.demijohn.parent if is_keras else environments.ENVIRONMENTS / peer.environment / "bin"
     environ = {
-        **os.environ, "MODEL": model, "MODEL_FILE": str(MODEL_FILES / f"{model}.joblib"),
+        **os.environ, "MODEL": model,
+        "MODEL_FILE": str(MODEL_FILES / f"{model}.{'keras' if is_keras else 'joblib'}"),
         "PORT": str(options.port), "WORKERS": "1" if mode == "core" else "2", "VARIANT": peer.variant,
-        "SCRATCH": str(scratch / "s"), "BIN": str(environments.ENVIRONMENTS / peer.environment / "bin"),
+        "SCRATCH": str(scratch / "s"), "BIN": str(bin_folder),
         "DEMIJOHN": str(options.demijohn), "XDG_CACHE_HOME": str(environments.PLACE / "cache"),
     }  # fmt: skip
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # cold starts must find compiled modules
@@ -160,9 +178,10 @@ def turn(
 
 def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Measure everything that was asked for; returns rows, and whom it could not measure and why."""
-    needed = list(dict.fromkeys(PEERS[name].environment for name in options.peers))
+    is_all_keras = set(options.models) <= {*KERAS_MODELS}
+    needed = [] if is_all_keras else list(dict.fromkeys(PEERS[name].environment for name in options.peers))
     missing = environments.prepare([name for name in environments.PACKAGES if name in needed])
-    make_models(missing)
+    make_models(missing, options)
     failed = {
         n: f"not installed: {missing[e]}" for n in options.peers if (e := PEERS[n].environment) in missing
     }
@@ -193,7 +212,7 @@ def read_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", type=names, default=list(PEERS), help=",".join(PEERS))
-    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join(MODELS))
+    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join(MODELS + KERAS_MODELS))
     parser.add_argument("--workloads", type=names, default=["one", "many", "start"])
     parser.add_argument("--modes", type=names, default=["core"], help="core,machine")
     parser.add_argument("--connections", type=numbers, default=[1, 16], help="of workload one")

@@ -18,6 +18,8 @@ _LABELS = {
     "hgb": "histogram boosting",
     "rf": "forest, 100 trees",
     "mixed": "DataFrame pipeline",
+    "keras-mlp": "Keras MLP",
+    "keras-cnn": "Keras CNN, 28 × 28",
 }
 
 

@@ -1,6 +1,6 @@
-"""Fit four models on data that scikit-learn ships, save them, and serve them.
+"""Fit five models on data that scikit-learn ships, save them, and serve them.
 
-Usage: ``make demo``, or ``python demo/demo.py [options of demijohn serve]``. The models, and a CSV of
+Usage: ``make demo``, or ``python demo/demo.py [options of demijohn serve]``. The models, and
 example rows for each, are kept under ``build/demo``; one is fitted again only when a file is missing.
 """
 
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 NAMES = ("cancer-logistic", "cancer-forest", "diabetes", "wine-cultivar")
+DIGITS = "digits"  #: A Keras model, of images.
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = Path("build", "demo")
 
@@ -19,24 +21,32 @@ def main() -> None:
     """Make what is missing, then become ``demijohn serve``."""
     os.chdir(ROOT)
     # Importing scikit-learn takes longer than all the rest here; a second start does without it.
-    if not all(model_file(name).exists() and example_file(name).exists() for name in NAMES):
+    if not _are_there(NAMES):
         from models import save_missing
 
         save_missing(model_file, example_file)
+    if not _are_there([DIGITS]):
+        from digits import save
+
+        save(model_file(DIGITS), example_file(DIGITS))
     serve = Path(sys.executable).with_name("demijohn")
-    models = [f"{name}={model_file(name)}" for name in NAMES]
-    examples = [f"--example={name}={example_file(name)}" for name in NAMES]
+    models = [f"{name}={model_file(name)}" for name in (*NAMES, DIGITS)]
+    examples = [f"--example={name}={example_file(name)}" for name in (*NAMES, DIGITS)]
     os.execv(serve, [str(serve), "serve", *models, *examples, *sys.argv[1:]])  # noqa: S606  there is no shell
 
 
 def model_file(name: str) -> Path:
     """Where a fitted model is kept."""
-    return DEMO / "models" / f"{name}.joblib"
+    return DEMO / "models" / f"{name}.{'keras' if name == DIGITS else 'joblib'}"
 
 
 def example_file(name: str) -> Path:
-    """Where example rows of a model are kept: CSV, the first row is the header."""
-    return DEMO / "examples" / f"{name}.csv"
+    """Where example rows of a model are kept: CSV, the first row is the header; images as JSON."""
+    return DEMO / "examples" / f"{name}.{'json' if name == DIGITS else 'csv'}"
+
+
+def _are_there(names: Iterable[str]) -> bool:
+    return all(model_file(name).exists() and example_file(name).exists() for name in names)
 
 
 if __name__ == "__main__":

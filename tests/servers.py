@@ -20,7 +20,7 @@ from typing import Any
 import urllib3
 
 DEMIJOHN = [sys.executable, "-c", "from demijohn.cli import main; main()"]
-START_S = 60.0
+START_S = 180.0  # TensorFlow takes some 10 s to import on a busy machine, twice
 STOP_S = 60.0
 PATIENCE_S = 30.0
 _LOOK_AGAIN_S = 0.02

@@ -60,6 +60,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
     example: Path | None,
     strict_versions: bool,
     acceleration: str | None = None,
+    is_trusted: bool = False,
 ) -> None:
     """Predict every row of a file.
 
@@ -73,6 +74,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
         example: Rows that complete the signature.
         strict_versions: Refuse a model that another version of its framework saved.
         acceleration: Which engines may run it, "exact" or "fast"; None takes the setting.
+        is_trusted: The model file may run code of its author.
 
     Raises:
         OperatorError: a file cannot be read or written.
@@ -82,7 +84,9 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
         {}, os.environ, deadline_s=_FOREVER_S, max_queue_s=_FOREVER_S, acceleration=acceleration
     )
     example_rows = read_example(example, settings) if example else None
-    runtime = runtimes.load(model, example=example_rows, strict_versions=strict_versions)
+    runtime = runtimes.load(
+        model, example=example_rows, strict_versions=strict_versions, is_trusted=is_trusted
+    )
     predictor = Predictor(stem(model), "1", runtime, settings, Lifecycle())
     if method not in runtime.methods:
         raise MethodNotFound(f"{model} has no method {method!r}; it has: {', '.join(runtime.methods)}")

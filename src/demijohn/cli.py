@@ -59,6 +59,10 @@ _ACCELERATION = click.option(
     "--exact/--fast", "acceleration", default=None, callback=_acceleration,
     help="Engines proved equal to the framework, or also those that round to float32.  [default: exact]",
 )  # fmt: skip
+_TRUST = click.option(
+    "--trust", "is_trusted", is_flag=True,
+    help="Let model files run code of their authors: Lambda layers, layers of your own.",
+)  # fmt: skip
 _EXAMPLE = click.option(
     "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
 )
@@ -97,6 +101,7 @@ _EXAMPLE = click.option(
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework."
 )
+@_TRUST
 @click.option(
     "--batching/--no-batching", default=None, help="Join waiting requests into one call.  [default: on]"
 )
@@ -153,6 +158,7 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--strict-versions", is_flag=True, help="Refuse a model saved by another version of its framework."
 )
+@_TRUST
 @_told
 def predict(model: Path, rows: Path, **options: Any) -> None:
     """Predict the rows of a CSV or JSON file with a model file, without a server.
@@ -169,16 +175,17 @@ def predict(model: Path, rows: Path, **options: Any) -> None:
 @click.argument("model", type=click.Path(path_type=Path))
 @_EXAMPLE
 @_ACCELERATION
+@_TRUST
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @_told
-def inspect(model: Path, example: Path | None, acceleration: str | None, as_json: bool) -> None:
+def inspect(model: Path, example: Path | None, **options: Any) -> None:
     """Show a model file: format, signature, methods, what runs it and how fast.
 
-    Naming a joblib or pickle file runs the code in it; of a skops file none is run.
+    Naming a joblib or pickle file runs the code in it; of a skops or .keras file none is run.
     """
     from .inspection import inspect_file
 
-    inspect_file(model, example, acceleration=acceleration, as_json=as_json)
+    inspect_file(model, example, **options)
 
 
 @cli.command()

@@ -134,6 +134,7 @@ class Demijohn:
         concurrency: int | None = None,
         device: str | None = None,
         default: bool = False,
+        trust: bool = False,
     ) -> Model:
         """Serve a model.
 
@@ -149,12 +150,14 @@ class Demijohn:
             device: Where a file of ONNX or PyTorch is to run: "cpu", "cuda", "cuda:1"; default the GPU
                 where there is one.
             default: Let this model answer ``POST /predict``.
+            trust: A model file may run code of its author: Lambda layers, layers of your own.
 
         Raises:
             OperatorError: the name or version is taken, or the model cannot be served.
         """
         check_name(name)
-        runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency, device=device)
+        options = {"example": example, "concurrency": concurrency, "device": device}
+        runtime = _runtime_of(model, batch=batch, trust=trust, **options)
         return self.add_runtime(name, runtime, version=version, batching=batching, default=default)
 
     def add_runtime(
@@ -354,8 +357,8 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
             runs the code in it).
         name: For messages.
         example: Rows that complete the signature.
-        **options: ``batching``, ``batch``, ``concurrency`` and ``device`` as in ``Demijohn.add``; fields of
-            ``Settings``, e.g. ``deadline_s=60``.
+        **options: ``batching``, ``batch``, ``concurrency``, ``device`` and ``trust`` as in ``Demijohn.add``;
+            fields of ``Settings``, e.g. ``deadline_s=60``.
 
     Returns:
         The same object as ``models["name"]``.
@@ -363,11 +366,12 @@ def load(model: Any, *, name: str = "model", example: Any = None, **options: Any
     Raises:
         OperatorError: the model cannot be loaded.
     """
-    batching = options.pop("batching", None)
+    batching, trust = options.pop("batching", None), options.pop("trust", False)
     batch, concurrency = options.pop("batch", False), options.pop("concurrency", None)
     device = options.pop("device", None)
     settings = _read_settings({}, options)
-    runtime = _runtime_of(model, example, batch=batch, concurrency=concurrency, device=device)
+    about = {"example": example, "concurrency": concurrency, "device": device}
+    runtime = _runtime_of(model, batch=batch, trust=trust, **about)
     predictor = Predictor(name, "1", runtime, settings, lifecycles.current(), batching=batching)
     # Threads that call it may share a call once that is proved; until then each runs alone.
     settle_in_background([predictor])
@@ -385,11 +389,9 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         raise TypeError(f"Demijohn has no setting {', '.join(sorted(unknown))}")
 
 
-def _runtime_of(
-    model: Any, example: Any, *, batch: bool, concurrency: int | None, device: str | None
-) -> Runtime:
+def _runtime_of(model: Any, *, batch: bool, trust: bool, **options: Any) -> Runtime:
     if not isinstance(model, (str, os.PathLike)):
-        return runtimes.wrap(model, example=example, batch=batch, concurrency=concurrency, device=device)
+        return runtimes.wrap(model, batch=batch, **options)
     if batch:
         raise ConfigurationError("batch=True is for functions, and a file holds none")
-    return runtimes.load(Path(model), example=example, concurrency=concurrency, device=device)
+    return runtimes.load(Path(model), is_trusted=trust, **options)

@@ -34,7 +34,14 @@ _SHOWN_COLUMNS = 40
 _SHOWN_CATEGORIES = 8
 
 
-def inspect_file(path: Path, example: Path | None, *, as_json: bool, acceleration: str | None = None) -> None:
+def inspect_file(
+    path: Path,
+    example: Path | None,
+    *,
+    as_json: bool,
+    acceleration: str | None = None,
+    is_trusted: bool = False,
+) -> None:
     """Print what a model file is.
 
     Args:
@@ -42,6 +49,7 @@ def inspect_file(path: Path, example: Path | None, *, as_json: bool, acceleratio
         example: Rows that complete the signature.
         as_json: Print JSON.
         acceleration: Which engines may run it, "exact" or "fast"; None takes the setting.
+        is_trusted: It may run code of its author.
 
     Raises:
         OperatorError: it cannot be read or loaded; of one that names types which are not trusted
@@ -51,7 +59,7 @@ def inspect_file(path: Path, example: Path | None, *, as_json: bool, acceleratio
     artifact = runtimes.inspect(path)
     rows = read_example(example, settings) if example else None
     try:
-        runtime = runtimes.load(path, example=rows)
+        runtime = runtimes.load(path, example=rows, is_trusted=is_trusted)
     except UntrustedArtifact as error:
         _print(_of_artifact(artifact) | {"refused": error.detail}, as_json=as_json)
         raise

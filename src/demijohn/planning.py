@@ -109,7 +109,7 @@ class Subject:
         """Find out which methods must not share a call, and why.
 
         A batch of probe rows must equal its rows run one by one, labels exactly and numbers within
-        1e-12 relative (BLAS may sum in another order).
+        1e-12 relative, 1e-5 in float32 (BLAS may sum in another order).
         """
         found = {method: self._why_not_joined(method) for method in self.methods}
         return {method: why for method, why in found.items() if why is not None}

@@ -40,6 +40,7 @@ _ABOUT_MODELS = {
     "chains": "--chain",
     "reload": "--reload",
     "strict_versions": "--strict-versions",
+    "is_trusted": "--trust",
     "device": "--device",
 }
 

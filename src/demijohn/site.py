@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
@@ -27,7 +28,7 @@ from .errors import ConfigurationError, DemijohnError, LoadError
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .pool import check_name, rank
-from .runtimes.apart import load_apart
+from .runtimes.apart import load_all_apart
 from .runtimes.base import Runtime
 from .runtimes.hardware import HARDWARE
 
@@ -53,6 +54,7 @@ class SiteOptions:
     chains: Sequence[str] = ()
     reload: bool = False
     strict_versions: bool = False
+    is_trusted: bool = False
     device: str | None = None
 
 
@@ -82,7 +84,7 @@ class Site:
                 f"--device {options.device}: no model here has one; ONNX and PyTorch have"
             )
         self._examples = self._read_examples()
-        self._runtimes = [self._look_at(file) for file in self._files]
+        self._runtimes = self._look_at_all()
         self._chained = self._look_at_chains()
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
         _tell_passed_over(found.passed_over)
@@ -99,6 +101,7 @@ class Site:
                 example=self._examples.get(file.name),
                 strict_versions=self._options.strict_versions,
                 allow_code=allow_code,
+                is_trusted=self._options.is_trusted,
                 device=self._options.device if file.framework in runtimes.WITH_DEVICE else None,
             )
         except LoadError:
@@ -109,8 +112,15 @@ class Site:
             logger.warning("%s: %s", file.path, warning)
         return runtime
 
-    def _look_at(self, file: targets.ModelFile) -> Runtime:
-        return self.load(file) if file.survives_fork else load_apart(lambda: self.load(file))
+    def _look_at_all(self) -> list[Runtime]:
+        """Load what survives the fork; look at the others in one process, as importing takes seconds."""
+        here = {file.key: self.load(file) for file in self._files if file.survives_fork}
+        others = [file for file in self._files if not file.survives_fork]
+        looked_at = load_all_apart([partial(self.load, file) for file in others])
+        found: dict[tuple[str, str], Runtime] = here | {
+            file.key: description for file, description in zip(others, looked_at, strict=True)
+        }
+        return [found[file.key] for file in self._files]
 
     def _look_at_chains(self) -> dict[str, ChainRuntime]:
         """Find out here, and not in each worker, whether the members of each chain fit."""

@@ -222,3 +222,23 @@ def test_what_has_no_form_is_an_error_and_never_an_address(value: Any) -> None:
     with pytest.raises(TypeError) as raised:
         json_media.dump([value])
     assert "0x" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["instances", "a b", "]]]]"])
+@pytest.mark.parametrize("text", ["", '"]]]]"', '"[["'])
+def test_the_depth_of_many_lists_is_exact_whatever_stands_between_them(key: str, text: str) -> None:
+    """A body of more lists than the limit has levels is counted by its bytes, if no text is in it."""
+    limit = 64
+    for depth, is_allowed in ((limit - 1, True), (limit, False)):
+        row = "[" * depth + text + "]" * depth
+        body = json.dumps({key: None}).replace("null", f"[{','.join(['[]'] * limit)}]")
+        for document in (
+            row,
+            f"[{row[1:-1]},{','.join(['[]'] * limit)}]",
+            body.replace("[[]", f"[{row[1:-1]}"),
+        ):
+            if is_allowed:
+                json_media.parse(document.encode(), SETTINGS)
+            else:
+                with pytest.raises(DecodeError, match="deeper"):
+                    json_media.parse(f"[{document}]".encode(), SETTINGS)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from demijohn.errors import ConfigurationError, LoadError, Problem
 from demijohn.messages import Rows
 from demijohn.runtimes import Runtime, wrap
-from demijohn.runtimes.apart import describe, load_apart
+from demijohn.runtimes.apart import describe, load_all_apart, load_apart
 
 
 def classifier() -> Runtime:
@@ -74,3 +74,26 @@ def test_only_words_are_left_in_the_parent() -> None:
 
     load_apart(load)
     assert loaded == []
+
+
+def test_several_models_are_looked_at_in_one_process_and_come_back_in_order() -> None:
+
+    def look(warning: str) -> Runtime:
+        runtime = classifier()
+        runtime.warnings = (warning, str(os.getpid()))
+        return runtime
+
+    found = load_all_apart([lambda: look("first"), lambda: look("second")])
+    pids = [description.warnings[1] for description in found]
+    assert [description.warnings[0] for description in found] == ["first", "second"]
+    assert len(set(pids)) == 1
+    assert str(os.getpid()) not in pids
+    assert load_all_apart([]) == []
+
+
+def test_the_first_of_several_models_that_fails_is_told() -> None:
+    def fail(text: str) -> Runtime:
+        raise LoadError(text)
+
+    with pytest.raises(LoadError, match="the second"):
+        load_all_apart([classifier, lambda: fail("the second"), lambda: fail("the third")])

@@ -68,6 +68,10 @@ def candidates(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         from . import sklearn
 
         return list(sklearn.candidates(runtime, is_fast=is_fast))
+    if runtime.framework == "keras":
+        from . import keras
+
+        return list(keras.candidates(runtime))
     if runtime.framework == "onnx":
         from . import onnx_models
 

@@ -39,6 +39,8 @@ _N_ALONE = 3
 _AMONG = 9
 _N_BASE = 256
 _N_SPREAD = 2048
+_N_OTHER_LENGTH = 9
+_OTHER_LENGTHS = (1, 2, 3, 33)
 
 Edit = tuple[int, Column, Any]  # row, column, value
 
@@ -100,6 +102,7 @@ def probe_sets(
     sets += makers.sets("values at which something changes", landmark_values(columns, landmarks or {}))
     sets.append(ProbeSet("rows far apart", spread, n_alone=_N_ALONE))
     sets += _sprinkled(some, draw(n_base, seed + 2), seed)
+    sets += _of_other_lengths(signature, draw(_N_OTHER_LENGTH, seed + 5))
     if ensemble is not None:
         sets += _threshold_sets(ensemble, columns, base, max_threshold_rows, seed)
     n_ordinary = max(1, min(n_ordinary, _MAX_ORDINARY_CELLS // width))
@@ -193,6 +196,23 @@ def _sprinkled(columns: Sequence[Column], rows: Tensors, seed: int) -> Iterator[
     at = np.argwhere(rng.random((count_rows(rows), len(nullable))) < 1 / 8)
     edits = [(int(row), nullable[place], MISSING) for row, place in at]
     yield ProbeSet("missing values here and there", edited(rows, edits), n_alone=_N_ALONE)
+
+
+def _of_other_lengths(signature: Signature, rows: Tensors) -> Iterator[ProbeSet]:
+    """Yield rows of other lengths than the example's, along the axes that the model leaves open."""
+    # A float64 matrix of any width is that of an estimator that does not know its own.
+    open_axes = {
+        spec.name: [axis for axis, size in enumerate(spec.shape) if axis and size < 0]
+        for spec in signature.inputs
+        if spec.dtype != "float64"
+    }
+    for length in _OTHER_LENGTHS if any(open_axes.values()) else ():
+        resized = dict(rows)
+        for name, axes in open_axes.items():
+            for axis in axes:
+                places = np.arange(length) % rows[name].shape[axis]
+                resized[name] = np.take(resized[name], places, axis)
+        yield ProbeSet(f"rows of length {length}", resized, n_alone=_N_ALONE)
 
 
 def _threshold_sets(

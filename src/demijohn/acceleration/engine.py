@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .trees.ensemble import Ensemble
 
 EXACT = 1e-9  #: Largest relative error of an engine that counts as exact, for float64 frameworks.
+FLOAT32 = 1e-5  #: The same for frameworks that calculate in float32 themselves.
 
 #: From a matrix ``(n_rows, k)``, float64 and C-contiguous, to what the estimator's method returns
 #: for it. It does not write to the matrix, and raises ``StepAside`` where it is not sure.

@@ -21,12 +21,16 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("numpy", "scikit-learn", "scipy", "pandas", "onnxruntime", "onnx", "skl2onnx", "treelite",
-              "torch", "onnxscript")  # fmt: skip
+_LIBRARIES = (
+    "numpy", "scikit-learn", "scipy", "pandas", "onnxruntime", "onnx", "skl2onnx", "treelite",
+    "keras", "tensorflow", "tensorflow-cpu", "torch", "jax", "onnxscript",
+)  # fmt: skip
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_FIELDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 #: They make BLAS and others compute in another way on the same machine.
-_ENVIRONMENT = ("OPENBLAS_CORETYPE", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES")
+_ENVIRONMENT = (
+    "OPENBLAS_CORETYPE", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS",
+)  # fmt: skip
 
 
 def make_key(facts: Mapping[str, str]) -> str:

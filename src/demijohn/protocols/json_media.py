@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +24,10 @@ from demijohn.errors import BodyTooLarge, DecodeError
 from demijohn.messages import Array, plain
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+#: What each byte does to the depth of nesting.
+_STEPS = np.zeros(256, dtype=np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
 _FLOAT64 = np.dtype(np.float64)
 _AS_TEXT = (complex, datetime.timedelta, decimal.Decimal)
 # Possessive, and the last quote may be missing: a broken body costs no more than a good one.
@@ -65,13 +70,31 @@ def _check_nesting_and_keys(document: Any, body: bytes, max_depth: int) -> None:
     """
     colons = body.count(b":")
     is_shallow = body.count(b"[") + body.count(b"{") <= max_depth
-    if is_shallow and (colons == 0 or (type(document) is dict and len(document) == colons)):
+    has_outer_keys_alone = colons == 0 or (type(document) is dict and len(document) == colons)
+    if has_outer_keys_alone and (is_shallow or _depth_of_numbers(document, body) <= max_depth):
         return
     depth, keys = _measure(document, max_depth)
     if depth > max_depth:
         raise DecodeError(f"The body is nested deeper than {max_depth} levels")
     if keys != colons:
         json.loads(body, object_pairs_hook=_unique_keys)
+
+
+def _depth_of_numbers(document: Any, body: bytes) -> float:
+    """Return how deep a body of lists and numbers is nested, without a look at each list.
+
+    Args:
+        document: It, parsed.
+        body: It may have keys in its outermost object alone.
+
+    Returns:
+        Infinity where brackets may stand in a string.
+    """
+    keys = list(document) if type(document) is dict else []
+    if body.count(b'"') != 2 * len(keys) or not all(map(str.isalnum, keys)):
+        return math.inf
+    steps = _STEPS[np.frombuffer(body, dtype=np.uint8)]
+    return float(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
 def _measure(document: Any, max_depth: int) -> tuple[int, int]:

@@ -30,6 +30,7 @@ __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspec
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
 #: from the entry points ``demijohn.runtimes``, named after the root module.
 RUNTIMES: Mapping[str, str] = {
+    "keras": "demijohn.runtimes.keras",
     "onnx": "demijohn.runtimes.onnx",
     "sklearn": "demijohn.runtimes.sklearn",
     "torch": "demijohn.runtimes.torch",
@@ -145,7 +146,7 @@ def load(
             f"{path} is no {Path(path).suffix} file but a {artifact.format} file, and loading one runs the"
             " code in it; if you trust its author, give it a name that says what it is"
         )
-    model, notes = _load_and_note(replace(artifact, is_trusted=is_trusted), content)
+    model, notes = _load_and_note(replace(artifact, is_trusted=is_trusted and allow_code), content)
     if notes and strict_versions:
         raise LoadError(f"{path}: {'; '.join(notes)}")
     try:

@@ -69,44 +69,63 @@ class Description:
 
 
 def load_apart(load: Callable[[], Runtime]) -> Description:
-    """Load a model in a forked child, and return what is to be known of it.
+    """Load a model in a forked child, and return what is to be known of it; see ``load_all_apart``."""
+    return load_all_apart([load])[0]
+
+
+def load_all_apart(loads: Sequence[Callable[[], Runtime]]) -> list[Description]:
+    """Load models in one forked child, which imports each framework once, and return what is to be known.
 
     Args:
-        load: Runs in the child.
+        loads: Run in the child, one after another.
 
     Raises:
-        DemijohnError: as ``load`` raises it.
+        DemijohnError: as the first of ``loads`` that fails raises it.
         LoadError: the child ended without a word.
     """
+    if not loads:
+        return []
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
-    child = fork.Process(target=_tell, args=(load, theirs), daemon=True)
+    child = fork.Process(target=_tell, args=(loads, theirs), daemon=True)
     child.start()
     theirs.close()
     with ours:
         try:
-            told = ours.recv()
+            return [_heard(ours.recv()) for _ in loads]
         except EOFError as error:
             child.join()
             raise LoadError(f"Loading a model ended its process (exit status {child.exitcode})") from error
-    child.join()
+        finally:
+            child.join()
+
+
+def _heard(told: Any) -> Description:
     if isinstance(told, Description):
         return told
     kind, detail, errors = told
     raise kind(detail, errors=errors)
 
 
-def _tell(load: Callable[[], Runtime], parent: Connection) -> None:
-    try:
-        told: Any = describe(load())
-    except DemijohnError as error:
-        told = (type(error), error.detail, error.errors)
-    except Exception as error:  # noqa: BLE001  - loading a model is foreign code
-        told = (LoadError, f"A model cannot be loaded: {type(error).__name__}: {error}", ())
-    parent.send(told)
+def _tell(loads: Sequence[Callable[[], Runtime]], parent: Connection) -> None:
+    for load in loads:
+        told = _description_of(load)
+        parent.send(told)
+        if not isinstance(told, Description):
+            break
     parent.close()
     # The framework's threads are not waited for.
     os._exit(0)
+
+
+def _description_of(load: Callable[[], Runtime]) -> Any:
+    """Load a model; returns its description, or what went wrong."""
+    try:
+        return describe(load())
+    except DemijohnError as error:
+        return (type(error), error.detail, error.errors)
+    except Exception as error:  # noqa: BLE001  - loading a model is foreign code
+        return (LoadError, f"A model cannot be loaded: {type(error).__name__}: {error}", ())
 
 
 def describe(runtime: Runtime) -> Description:

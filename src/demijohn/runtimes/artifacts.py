@@ -26,8 +26,13 @@ _WEIGHTS_ALONE = (
     " save the model with torch.export.save"
 )
 _HINTS = (
-    (b"\x89HDF", "it looks like HDF5 (Keras .h5), which this version does not serve"),
-    (b"PK\x03\x04", "it is a zip archive, but holds no schema.json as a .skops file does"),
+    (
+        b"PK\x03\x04",
+        (
+            "it is a zip archive, but holds no schema.json as a .skops file does, and no config.json with"
+            " metadata.json as a .keras file does"
+        ),
+    ),
     (b"(", "if it is a pickle of protocol 0 or 1, save it again with protocol 2 or later"),
 )
 

@@ -26,6 +26,7 @@ Trust = Literal["data", "inspected", "code"]
 _PICKLE_PROTOCOLS = range(2, 6)  # those that begin with the opcode PROTO
 _LZ4 = b"\x04\x22\x4d\x18"
 _ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _COMPRESSED: tuple[
     tuple[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...
 ]
@@ -74,6 +75,16 @@ def is_joblib(content: bytes) -> bool:
 def is_skops(content: bytes) -> bool:
     """Say whether content is a skops file."""
     return "schema.json" in names_in_zip(content)
+
+
+def is_keras(content: bytes) -> bool:
+    """Say whether content is Keras' own format."""
+    return {"config.json", "metadata.json"} <= names_in_zip(content)
+
+
+def is_hdf5(content: bytes) -> bool:
+    """Say whether content is HDF5, as Keras 2 wrote its models."""
+    return content.startswith(_HDF5)
 
 
 def is_exported_program(content: bytes) -> bool:
@@ -133,6 +144,10 @@ FORMATS: tuple[Format, ...] = (
     Format("joblib", "sklearn", "code", "pickles:load_pickle", is_joblib, (".joblib",)),
     Format("skops", "sklearn", "inspected", "skops_files:load_skops", is_skops, (".skops",)),
     Format(
+        "keras", "keras", "inspected", "keras_files:load_keras", is_keras, (".keras",), survives_fork=False
+    ),
+    Format("hdf5", "keras", "code", "keras_files:load_h5", is_hdf5, (".h5", ".hdf5"), survives_fork=False),
+    Format(
         "torch.export", "torch", "code", "torch_files:load_exported_program", is_exported_program, (".pt2",),
         survives_fork=False,
     ),
@@ -147,9 +162,7 @@ FORMATS: tuple[Format, ...] = (
 )  # fmt: skip
 
 #: Names that promise that loading runs no code. Who names such a file has not agreed to run any.
-DATA_SUFFIXES = frozenset({".keras", ".safetensors"}).union(
-    *(one.suffixes for one in FORMATS if one.trust != "code")
-)
+DATA_SUFFIXES = frozenset({".safetensors"}).union(*(one.suffixes for one in FORMATS if one.trust != "code"))
 #: Names that promise a model.
 MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS))
 

@@ -1,0 +1,111 @@
+"""Keras itself: imported when a model needs it, on the backend that is installed.
+
+Rules of this room:
+1. Nobody else imports Keras, and nothing here is imported before a fork: TensorFlow and PyTorch start
+   threads that a forked child waits for.
+2. Who has said which backend (``KERAS_BACKEND``, keras.json) is obeyed.
+3. A Keras whose loader has known holes loads no file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+from pathlib import Path
+from types import ModuleType
+
+from demijohn.errors import LoadError, MissingExtra
+
+from .hardware import HARDWARE
+from .pickles import missing_extra
+
+#: Before it: CVE-2025-1550, CVE-2025-9905, CVE-2025-49655, CVE-2025-12058, CVE-2025-12060.
+OLDEST_KERAS = (3, 12)
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_WHERE = ("Exception encountered when", "Graph execution error", "Detected at node", "<stack traces", "[[")
+
+#: Backend -> the module it is. In this order where nobody has said which.
+_BACKENDS = {"tensorflow": "tensorflow", "torch": "torch", "jax": "jax"}
+
+
+def import_keras(needed_by: object) -> ModuleType:
+    """Import Keras.
+
+    Args:
+        needed_by: For the error.
+
+    Raises:
+        MissingExtra: Keras or its backend is not installed.
+    """
+    if importlib.util.find_spec("keras") is None:
+        raise missing_extra("keras", needed_by)
+    _choose_backend(needed_by)
+    if HARDWARE.threads is not None:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(HARDWARE.threads))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what TensorFlow tells of the machine
+    # Each model is traced twice, for one row and for any number; TensorFlow counts them all together.
+    logging.getLogger("tensorflow").addFilter(_is_no_count_of_traces)
+    try:
+        return importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        raise _missing_backend(needed_by) from error
+
+
+def check_version(keras: ModuleType) -> None:
+    """Refuse a Keras whose loader has known holes.
+
+    Raises:
+        LoadError: says which version is needed.
+    """
+    numbers = tuple(int(number) for number in re.findall(r"\d+", keras.__version__)[:2])
+    if numbers < OLDEST_KERAS:
+        oldest = ".".join(map(str, OLDEST_KERAS))
+        raise LoadError(
+            f"Keras {keras.__version__} has known holes; model files need Keras {oldest} or later"
+        )
+
+
+def backend_errors(keras: ModuleType) -> tuple[type[Exception], ...]:
+    """Return what a model raises on rows that fit its signature and that it will not take."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return (ValueError, TypeError, tf.errors.InvalidArgumentError)
+    return (ValueError, TypeError, IndexError)  # IndexError: PyTorch's for an unknown token
+
+
+def telling_line(error: BaseException) -> str:
+    """Return the line of an error that says what is wrong; around it Keras and TensorFlow say where."""
+    lines = _COLOURS.sub("", str(error)).splitlines()
+    telling = (line.strip() for line in lines if line.strip() and not line.strip().startswith(_WHERE))
+    return next(telling, type(error).__name__)
+
+
+def _is_no_count_of_traces(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in str(record.msg)
+
+
+def _choose_backend(needed_by: object) -> None:
+    """Take the backend that is installed, where nobody has said which."""
+    if "KERAS_BACKEND" in os.environ or _config_file().exists():
+        return
+    installed = [name for name, module in _BACKENDS.items() if importlib.util.find_spec(module) is not None]
+    if not installed:
+        raise _missing_backend(needed_by)
+    os.environ["KERAS_BACKEND"] = installed[0]
+
+
+def _config_file() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path("~/.keras").expanduser()) / "keras.json"
+
+
+def _missing_backend(needed_by: object) -> MissingExtra:
+    return MissingExtra(
+        f"{needed_by} needs Keras and a backend for it, and none is installed: pip install"
+        ' "demijohn[tensorflow-cpu]", or PyTorch or JAX; KERAS_BACKEND says which is used'
+    )
