@@ -20,7 +20,7 @@ from typing import Any
 import urllib3
 
 DEMIJOHN = [sys.executable, "-c", "from demijohn.cli import main; main()"]
-START_S = 60.0
+START_S = 180.0  # to import TensorFlow takes half a minute where others use the cores too
 STOP_S = 60.0
 PATIENCE_S = 30.0
 _LOOK_AGAIN_S = 0.02

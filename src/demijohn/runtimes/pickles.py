@@ -24,6 +24,7 @@ EXTRAS = {
     "pandas": "sklearn",
     "scipy": "sklearn",
     "skops": "sklearn",
+    "tensorflow": "tensorflow-cpu",
 }
 
 
