@@ -1,4 +1,5 @@
 import datetime
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -192,7 +193,20 @@ def test_a_signature_as_json_has_inputs_and_outputs():
                 }
             ]
         },
+        "others": {},
     }
+
+
+def test_a_method_may_accept_something_else():
+    other = Signature("vector", (TensorSpec("title", "str"),), example=("a", "b"))
+    signature = replace(MATRIX, others={"find": other})
+    assert signature.of("find") is other
+    assert signature.of("predict") is signature
+    assert signature.with_outputs({}).others == {"find": other}
+    found = signature.as_json()["others"]["find"]
+    assert (found["layout"], found["inputs"][0]["name"], found["example"]) == (
+        "vector", "title", {"instances": ["a", "b"]},
+    )  # fmt: skip
 
 
 def test_outputs_are_described_by_what_came():

@@ -161,6 +161,62 @@ def test_one_name_for_two_targets_is_refused(tmp_path: Path) -> None:
         find([Target(first), Target(second)])
 
 
+# Model folders ------------------------------------------------------------------------------
+
+
+def saved_model(path: Path) -> Path:
+    """Make what is told to be a SavedModel; nobody here loads one."""
+    (path / "variables").mkdir(parents=True)
+    (path / "variables" / "variables.index").write_bytes(b"index")
+    (path / "saved_model.pb").write_bytes(b"graph")
+    return path
+
+
+def test_a_model_folder_is_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved_model(tmp_path / "my iris.v2")
+    assert found(path) == {("my-iris.v2", "1"): "my iris.v2"}
+    assert found(f"iris={path}") == {("iris", "1"): "my iris.v2"}
+    monkeypatch.chdir(path)
+    assert set(found(".")) == {("my-iris.v2", "1")}
+
+
+def test_a_version_may_be_a_model_folder_or_hold_one(tmp_path: Path) -> None:
+    saved_model(tmp_path / "iris" / "3")
+    saved_model(tmp_path / "iris" / "4" / "exported")
+    save(line(1), tmp_path / "iris" / "5" / "m.joblib")
+    expected = {("iris", "3"): "3", ("iris", "4"): "exported", ("iris", "5"): "m.joblib"}
+    assert found(tmp_path) == expected
+    assert found(tmp_path / "iris") == expected
+    assert set(found(f"flower={tmp_path / 'iris'}")) == {("flower", "3"), ("flower", "4"), ("flower", "5")}
+
+
+def test_a_folder_of_models_may_hold_model_folders(tmp_path: Path) -> None:
+    saved_model(tmp_path / "iris")
+    saved_model(tmp_path / "wine" / "exported")
+    save(line(1), tmp_path / "price.joblib")
+    there = find([Target(tmp_path)])
+    assert {file.key for file in there.files} == {("iris", "1"), ("wine", "1"), ("price", "1")}
+    assert there.passed_over == []
+    (iris,) = (file for file in there.files if file.name == "iris")
+    assert (iris.runs_code, iris.survives_fork) == (False, False)
+    assert len(iris.sha256) == 64
+
+
+def test_a_folder_called_a_model_must_be_one(tmp_path: Path) -> None:
+    save(line(1), tmp_path / "price.joblib")
+    (saved_model(tmp_path / "iris") / "variables" / "more").symlink_to("/etc/hostname")
+    with pytest.raises(LoadError, match="more is a symbolic link"):
+        find([Target(tmp_path)])
+
+
+def test_the_stamp_of_a_model_folder_changes_with_any_of_its_files(tmp_path: Path) -> None:
+    path = saved_model(tmp_path / "iris")
+    before = stamp(path)
+    assert stamp(path) == before
+    (path / "variables" / "variables.index").write_bytes(b"other")
+    assert stamp(path) != before
+
+
 # One file -----------------------------------------------------------------------------------
 
 

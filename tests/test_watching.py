@@ -9,6 +9,7 @@ import pytest
 from tests.model_files import line, save
 
 from demijohn import runtimes
+from demijohn.errors import LoadError
 from demijohn.messages import Rows
 from demijohn.targets import ModelFile, Target, find
 from demijohn.watching import INTERVAL_S, Watcher
@@ -142,6 +143,43 @@ def test_a_worker_that_starts_late_trusts_only_what_stood_at_the_servers_start(f
     ended.set()
     Watcher([Target(folder)], files, shelf, wait=lambda _: True).start()
     assert shelf.slopes == {PRICE: 6.0}
+
+
+def test_a_model_folder_appears_when_it_is_complete_and_changes_as_one(folder: Path) -> None:
+    looked_at: list[tuple[str, bytes]] = []
+
+    class Folders(Shelf):
+        def put(self, file: ModelFile, *, allow_code: bool) -> None:
+            looked_at.append((file.version, (file.path / "saved_model.pb").read_bytes()))
+            if not (file.path / "variables").is_dir():
+                raise LoadError(f"{file.path}: no variables")
+
+    files = find([Target(folder)]).files
+    watcher = Watcher([Target(folder)], files, Folders())
+    version = folder / "iris" / "3"
+    version.mkdir(parents=True)
+    (version / "fingerprint.pb").write_bytes(b"first of all")  # no model, as long as no graph is there
+    watcher.look()
+    watcher.look()
+    assert looked_at == []
+    (version / "saved_model.pb").write_bytes(b"half")
+    watcher.look()
+    (version / "saved_model.pb").write_bytes(b"whole")  # still growing
+    watcher.look()
+    assert looked_at == []
+    watcher.look()
+    watcher.look()
+    assert looked_at == [("3", b"whole")]  # and refused: it is not complete
+    (version / "variables").mkdir()
+    (version / "variables" / "variables.index").write_bytes(b"index")
+    watcher.look()
+    watcher.look()
+    watcher.look()
+    assert looked_at == [("3", b"whole")] * 2
+    (version / "variables" / "variables.index").write_bytes(b"other")
+    watcher.look()
+    watcher.look()
+    assert looked_at == [("3", b"whole")] * 3
 
 
 def test_a_removed_files_version_goes_at_the_second_look(folder: Path) -> None:

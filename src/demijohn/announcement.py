@@ -17,7 +17,7 @@ from . import __version__
 from .acceleration import describe_method
 from .chains import ChainRuntime
 from .config import Settings
-from .planning import kept_plan, may_plan
+from .planning import example_rows, kept_plan, may_plan
 from .pool import rank
 from .runtimes.base import Runtime
 
@@ -75,7 +75,7 @@ def curl(url: str, name: str, runtime: Runtime, settings: Settings) -> str:
     key = _KEY if settings.api_key else ""
     method = next((one for one in runtime.methods if one in runtime.signature.outputs), runtime.methods[0])
     target = shlex.quote(f"{address}/{method}")
-    body = _written({"instances": list(runtime.example_rows())[:1]})
+    body = _written({"instances": example_rows(runtime, method)[:1]})
     if len(body) <= LONGEST_BODY:
         return f"curl {target}{key}{_JSON} -d {shlex.quote(body)}"
     example = f"curl -s {shlex.quote(address)}{key} | python3 -c {shlex.quote(_TAKE_EXAMPLE)}"

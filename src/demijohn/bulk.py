@@ -124,7 +124,7 @@ def _predict_json(predictor: Predictor, method: str, content: bytes) -> Inferenc
     request = native.decode(content, native.JSON, Settings(max_elements=size, max_body_bytes=size))
     if request.parameters:
         return predictor.predict(method, request, _deadline())
-    tensors = predictor.signature.validate(request.inputs)
+    tensors = predictor.signature.of(method).validate(request.inputs)
     n_rows = count_rows(tensors)
     starts = range(0, n_rows, PIECE_ROWS)
     pieces = ({name: array[i : i + PIECE_ROWS] for name, array in tensors.items()} for i in starts)
@@ -148,7 +148,7 @@ def _predict_csv(
         try:
             rows = csv_media.read_rows(text)
             header = _header(rows) if has_header else None
-            return _predict(predictor, method, _csv_pieces(predictor.signature, header, rows))
+            return _predict(predictor, method, _csv_pieces(predictor.signature.of(method), header, rows))
         except UnicodeDecodeError as error:
             raise DecodeError("The file is not UTF-8") from error
         finally:

@@ -114,7 +114,7 @@ def _timings(predictor: Predictor, method: str) -> dict[str, float] | str:
 
 def _time(predictor: Predictor, method: str, n_rows: int) -> float:
     """Return the best of a few calls, in microseconds: the least disturbed is the truest."""
-    tensors: Tensors = draw(predictor.signature, list(predictor.runtime.example_rows()), n_rows)
+    tensors: Tensors = draw(predictor.signature.of(method), predictor.example_rows(method), n_rows)
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < _TIMING_S:
         start = time.perf_counter()

@@ -87,8 +87,9 @@ class Subject:
     def example(self) -> Tensors:
         return self.signature.validate(rows_or_records(list(self._runtime.example_rows())))
 
-    def draw(self, n_rows: int, seed: int) -> Tensors:
-        return draw(self.signature, list(self._runtime.example_rows()), n_rows, seed)
+    def draw(self, n_rows: int, seed: int, method: str | None = None) -> Tensors:
+        method = method or self.methods[0]
+        return draw(self.signature.of(method), example_rows(self._runtime, method), n_rows, seed)
 
     def run_native(self, method: str, tensors: Tensors) -> tuple[Tensors, float]:
         provers.check()
@@ -121,7 +122,7 @@ class Subject:
             is_joined = self._runtime.joining == "always"
             return None if is_joined else "the function does not take the rows of several requests"
         try:
-            tensors = self.draw(PROBE_ROWS, 0)
+            tensors = self.draw(PROBE_ROWS, 0, method)
             joined = self._probe(method, tensors)
             rows = range(PROBE_ROWS)
             alone = [self._probe(method, {k: v[i : i + 1] for k, v in tensors.items()}) for i in rows]
@@ -143,6 +144,12 @@ class Subject:
 
     def _deadline(self) -> float:
         return time.monotonic() + max(self._settings.deadline_s, _PROBE_S)
+
+
+def example_rows(runtime: Runtime, method: str) -> list[Any]:
+    """Return one to five rows that fit what a method accepts, as JSON can write them."""
+    other = runtime.signature.others.get(method)
+    return list(runtime.example_rows() if other is None else other.example)
 
 
 def may_plan(runtime: Runtime, settings: Settings) -> bool:

@@ -29,7 +29,7 @@ from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
-from .planning import Probe, Subject, kept_plan, may_plan, plan_key
+from .planning import Probe, Subject, example_rows, kept_plan, may_plan, plan_key
 from .runtimes.base import Runtime, StreamingRuntime
 
 logger = logging.getLogger("demijohn")
@@ -68,6 +68,7 @@ class Predictor:
         self.version = version
         self.runtime = runtime
         self.signature = runtime.signature
+        self._signatures = {method: runtime.signature.of(method) for method in runtime.methods}
         self.streams: frozenset[str] = frozenset(getattr(runtime, "streams", ()))
         self._state: State = "ready"
         self._settings = settings
@@ -129,7 +130,7 @@ class Predictor:
         inputs, parameters = request.inputs, request.parameters
         if parameters:
             self._check_parameters(method, parameters)
-        return self.answer(method, self.signature.validate(inputs), parameters, deadline)
+        return self.answer(method, self._signatures[method].validate(inputs), parameters, deadline)
 
     def predict_each(self, request: InferenceRequest, deadline: float) -> InferenceResponse:
         """Answer by each of the methods that a request names; see ``predict``.
@@ -140,8 +141,15 @@ class Predictor:
         for method in request.methods:
             self.check_method(method)
             self._check_parameters(method, request.parameters)
-        tensors = self.signature.validate(request.inputs)
-        answers = [self.answer(method, tensors, request.parameters, deadline) for method in request.methods]
+        checked: dict[int, Tensors] = {}  # by signature: most models have one for all methods
+        for method in request.methods:
+            signature = self._signatures[method]
+            if id(signature) not in checked:
+                checked[id(signature)] = signature.validate(request.inputs)
+        answers = [
+            self.answer(method, checked[id(self._signatures[method])], request.parameters, deadline)
+            for method in request.methods
+        ]
         for answer in answers[1:]:
             self.count(answer)  # of the first, whoever asks tells the metrics
         outputs: Tensors = {}
@@ -188,7 +196,7 @@ class Predictor:
             raise MethodNotFound(f"{method} of model {self.name!r} does not answer item by item")
         if request.parameters:
             self._check_parameters(method, request.parameters)
-        tensors = self.signature.validate(request.inputs)
+        tensors = self._signatures[method].validate(request.inputs)
         return self.open_stream(method, tensors, request.parameters, deadline)
 
     def open_stream(
@@ -207,6 +215,10 @@ class Predictor:
             raise
         except Exception as error:  # the model is foreign code
             raise self._told(method, error) from error
+
+    def example_rows(self, method: str) -> list[Any]:
+        """Return rows that fit what a method accepts; see ``Runtime.example_rows``."""
+        return example_rows(self.runtime, method)
 
     def count(self, response: InferenceResponse) -> None:
         """Count a call that nobody else has counted: that of an engine, for a caller in Python."""

@@ -58,7 +58,7 @@ def _vary(values: Array, spec: TensorSpec, n_rows: int, rng: np.random.Generator
         hours = rng.integers(0, _MOST_HOURS, size=picked.shape).astype("timedelta64[h]")
         return np.asarray(picked + hours)
     if kind == "O":
-        return _objects([_vary_cell(cell, rng) for cell in picked.ravel()]).reshape(picked.shape)
+        return _objects([_vary_cell(cell, spec, rng) for cell in picked.ravel()]).reshape(picked.shape)
     scaled = picked * rng.uniform(0.5, 1.5, picked.shape) + (picked == 0) * rng.uniform(0, 1, picked.shape)
     return scaled.astype(picked.dtype) if kind == "f" else _whole(scaled, picked)
 
@@ -78,8 +78,13 @@ def _whole(scaled: Array, picked: Array) -> Array:
     return np.where(fits, np.rint(np.where(fits, scaled, 0)).astype(picked.dtype), picked)
 
 
-def _vary_cell(cell: Any, rng: np.random.Generator) -> Any:
-    """Vary a value among others of any kind; a whole number stays one."""
+def _vary_cell(cell: Any, spec: TensorSpec, rng: np.random.Generator) -> Any:
+    """Vary a value among others of any kind; a whole number stays one, a ragged row gets another length."""
+    if isinstance(cell, (np.ndarray, list)) and len(cell):
+        length = int(rng.integers(1, len(cell) + 1))
+        if isinstance(cell, list):
+            return [_vary_cell(one, spec, rng) for one in cell[:length]]
+        return _vary(cell, spec, length, rng)
     if isinstance(cell, str):
         words = cell.split(" ")
         return " ".join(words[: rng.integers(1, len(words) + 1)])
@@ -119,7 +124,8 @@ def agree(joined: Tensors, alone: list[Tensors], rtol: float | None = None) -> s
 
 def _objects(cells: list[Any]) -> Array:
     array = np.empty(len(cells), dtype=object)
-    array[:] = cells
+    for index, cell in enumerate(cells):  # in one go, rows of one length would become axes
+        array[index] = cell
     return array
 
 
@@ -139,4 +145,6 @@ def _equal(left: Array, right: Array) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     is_nan = isinstance(a, float) and isinstance(b, float) and a != a and b != b
-    return is_nan or np.array_equal(a, b)
+    if is_nan or np.array_equal(a, b):
+        return True
+    return isinstance(a, list) and isinstance(b, list) and a == b  # of several lengths, which are no arrays

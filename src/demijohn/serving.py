@@ -110,6 +110,7 @@ def _serve_host_app(
 
     def load(_: Lifecycle) -> WSGIApplication:
         logger.removeHandler(log)  # in the worker the app says where logs go
+        logger.propagate = True
         return load_app(word)
 
     text = f"Demijohn {__version__} serves {word} at {{}}\n\nCtrl-C stops it."
@@ -154,9 +155,11 @@ def _log_on_stderr() -> Iterator[logging.Handler]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("demijohn: %(message)s"))
     logger.addHandler(handler)
+    logger.propagate = False  # libraries that configure the root logger would say everything again
     try:
         yield handler
     finally:
+        logger.propagate = True
         logger.removeHandler(handler)
 
 

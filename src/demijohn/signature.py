@@ -24,6 +24,7 @@ from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
 from .messages import Array, Inputs, Matrix, NamedTensors, Records, Rows, Tensors, WrittenInputs
 from .nested_lists import cast_nested
+from .ragged_rows import cast_ragged
 from .record_blocks import RecordBlocks
 from .tensor_spec import Layout, TensorSpec, dtype_name
 from .written_cells import check_any_rows, check_names, columns_of, rows_of
@@ -38,6 +39,10 @@ class Signature:
     layout: Layout
     inputs: tuple[TensorSpec, ...]
     outputs: Mapping[str, tuple[TensorSpec, ...]] = field(default_factory=dict)
+    #: Of the methods that take other inputs than these.
+    others: Mapping[str, Signature] = field(default_factory=dict)
+    #: Rows that fit, as JSON can write them; in ``others`` only, as a runtime has those of its first method.
+    example: Sequence[Any] = ()
     _casters: dict[tuple[int, bool], Caster] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -52,7 +57,7 @@ class Signature:
         """Find out whether rows that were read as numbers are taken as they are, or rounded."""
         dtypes = {spec.dtype for spec in self.inputs}
         width = self._plain_width()
-        if width is None or any(spec.is_closed for spec in self.inputs):
+        if width is None or any(spec.is_closed or spec.ragged_rank for spec in self.inputs):
             return
         if dtypes == {"float64"}:
             object.__setattr__(self, "_width", width)
@@ -73,10 +78,20 @@ class Signature:
     def as_json(self) -> dict[str, Any]:
         """Return the form in which ``GET /models/{name}`` shows it."""
         return {
-            "layout": self.layout,
-            "inputs": [spec.as_json() for spec in self.inputs],
+            **self._inputs_as_json(),
             "outputs": {name: [spec.as_json() for spec in specs] for name, specs in self.outputs.items()},
+            "others": {
+                method: {**other._inputs_as_json(), "example": {"instances": list(other.example)}}
+                for method, other in self.others.items()
+            },
         }
+
+    def _inputs_as_json(self) -> dict[str, Any]:
+        return {"layout": self.layout, "inputs": [spec.as_json() for spec in self.inputs]}
+
+    def of(self, method: str) -> Signature:
+        """Return what one method accepts."""
+        return self.others.get(method, self)
 
     def __str__(self) -> str:
         """Write the inputs in one line, shortened where there are many."""
@@ -140,7 +155,7 @@ class Signature:
         """Cast rows by position, for a model of one input."""
         if self.layout != "matrix" and len(self.inputs[0].shape) == 1:
             rows = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
-        elif self.layout == "matrix" and len(self.inputs[0].shape) <= 2:
+        elif self.layout == "matrix" and len(self.inputs[0].shape) <= 2 and not self.inputs[0].ragged_rank:
             return self._caster(0, is_text=is_text).matrix(rows, problems)
         return self._cast(0, rows, name, problems, is_text=is_text)
 
@@ -150,6 +165,8 @@ class Signature:
         """Cast what was written for one input."""
         spec = self.inputs[index]
         caster = self._caster(index, is_text=is_text)
+        if spec.ragged_rank:
+            return cast_ragged(cells, spec, caster, name, problems)
         if len(spec.shape) == 1:
             return caster.column(cells, name, problems)
         if isinstance(cells, np.ndarray):
@@ -226,7 +243,7 @@ class Signature:
         absent = np.full(n_rows, None, dtype=object)  # of a column that may be left out
         is_named = self.layout in {"table", "tensors"}
         return {
-            spec.name: cast_array(
+            spec.name: (cast_ragged if spec.ragged_rank else cast_array)(
                 arrays.get(spec.name, absent),
                 self._known_shape(spec),
                 self._caster(index, is_text=False),

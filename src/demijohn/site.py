@@ -28,7 +28,7 @@ from .errors import ConfigurationError, DemijohnError, LoadError
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .pool import check_name, rank
-from .runtimes.apart import load_all_apart
+from .runtimes.apart import load_all_apart, try_apart
 from .runtimes.base import Runtime
 from .runtimes.hardware import HARDWARE
 
@@ -96,14 +96,7 @@ class Site:
             OperatorError: it cannot be loaded; says which file.
         """
         try:
-            runtime = runtimes.load(
-                file.path,
-                example=self._examples.get(file.name),
-                strict_versions=self._options.strict_versions,
-                allow_code=allow_code,
-                is_trusted=self._options.is_trusted,
-                device=self._options.device if file.framework in runtimes.WITH_DEVICE else None,
-            )
+            runtime = runtimes.load(file.path, **self._options_of(file, allow_code=allow_code))
         except LoadError:
             raise
         except DemijohnError as error:
@@ -112,15 +105,30 @@ class Site:
             logger.warning("%s: %s", file.path, warning)
         return runtime
 
-    def _look_at_all(self) -> list[Runtime]:
-        """Load what survives the fork; look at the others in one process, as importing takes seconds."""
-        here = {file.key: self.load(file) for file in self._files if file.survives_fork}
-        others = [file for file in self._files if not file.survives_fork]
-        looked_at = load_all_apart([partial(self.load, file) for file in others])
-        found: dict[tuple[str, str], Runtime] = here | {
-            file.key: description for file, description in zip(others, looked_at, strict=True)
+    def try_out(self, file: targets.ModelFile, *, allow_code: bool) -> None:
+        """Load one file in a process of its own, if its framework could take this one with it.
+
+        Raises:
+            OperatorError: it cannot be loaded; says which file.
+        """
+        if not file.survives_fork:
+            try_apart(file.path, self._options_of(file, allow_code=allow_code))
+
+    def _options_of(self, file: targets.ModelFile, *, allow_code: bool) -> dict[str, Any]:
+        """Return how a file is loaded: the arguments of ``runtimes.load``."""
+        return {
+            "example": self._examples.get(file.name),
+            "strict_versions": self._options.strict_versions,
+            "allow_code": allow_code,
+            "is_trusted": self._options.is_trusted,
+            "device": self._options.device if file.framework in runtimes.WITH_DEVICE else None,
         }
-        return [found[file.key] for file in self._files]
+
+    def _look_at_all(self) -> list[Runtime]:
+        apart = [file for file in self._files if not file.survives_fork]
+        loads = [(file.path, partial(self.load, file)) for file in apart]
+        there = iter(load_all_apart(loads) if loads else [])
+        return [self.load(file) if file.survives_fork else next(there) for file in self._files]
 
     def _look_at_chains(self) -> dict[str, ChainRuntime]:
         """Find out here, and not in each worker, whether the members of each chain fit."""
@@ -216,6 +224,7 @@ class _Served:
 
     def put(self, file: targets.ModelFile, *, allow_code: bool) -> None:
         """Load a file beside what serves, then swap."""
+        self._site.try_out(file, allow_code=allow_code)
         runtime = self._site.load(file, allow_code=allow_code)
         self._models.put_runtime(file.name, runtime, version=file.version)
         for alias in self._aliases:  # a version that was gone comes back with its aliases

@@ -1,7 +1,8 @@
 """What the words after ``demijohn serve`` stand for: files, ``name=file``, folders, an app.
 
 Rules of this room:
-1. ``models/iris/3/<one model file>`` is version "3" of iris; a file without a number is "1".
+1. ``models/iris/3/<one model file>`` is version "3" of iris; a file without a number is "1". A model
+   folder (a SavedModel) stands wherever a file may; ``models/iris/3`` may be one itself.
 2. What is named, and what is called like a model file, must be one; other files of a folder may be
    anything, and those that are no model are passed over and told.
 3. Naming a folder names the code files that are in it now, and no later ones.
@@ -17,17 +18,19 @@ from pathlib import Path
 from . import runtimes
 from .errors import ConfigurationError, LoadError
 from .pool import check_name
+from .runtimes.folder_formats import is_model_folder
+from .runtimes.folders import stamp_of_folder
 from .runtimes.formats import MODEL_SUFFIXES
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
 
-Stamp = tuple[int, int, int, int]  #: Changes whenever a file does.
+Stamp = tuple[int, ...]  #: Changes whenever a file, or one of a model folder, does.
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that stands where a model file may stand; nobody has looked into it."""
+    """A file or model folder that stands where a model may stand; nobody has looked into it."""
 
     name: str
     version: str
@@ -42,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One model file to serve."""
+    """One model file, or model folder, to serve."""
 
     name: str
     version: str
@@ -72,7 +75,7 @@ class Target:
         Raises:
             LoadError: the file or folder is missing or unreadable.
         """
-        if _is_folder(self.path):
+        if _is_folder(self.path) and not is_model_folder(self.path):
             return list(_in_folder(self.path, self.name))
         return [Candidate(self.name or stem(self.path), "1", self.path, is_named=True)]
 
@@ -141,8 +144,10 @@ def read_candidate(candidate: Candidate) -> ModelFile:
 
 
 def stamp(path: Path) -> Stamp | None:
-    """Return what changes when a file does; None where there is none."""
+    """Return what changes when a file, or one in a model folder, does; None where there is none."""
     try:
+        if is_model_folder(path):
+            return stamp_of_folder(path)
         found = path.stat()
     except OSError:
         return None
@@ -150,13 +155,15 @@ def stamp(path: Path) -> Stamp | None:
 
 
 def stem(path: Path) -> str:
-    """Return a file's name without its extension, in a form that may name a model."""
+    """Return a file's name without its extension, or a folder's, in a form that may name a model."""
+    if is_model_folder(path):
+        return _as_name(path.resolve().name)
     return _as_name(path.name.removesuffix(path.suffix))
 
 
 def is_called_a_model(path: Path) -> bool:
-    """Say whether a file's name promises a model."""
-    return path.suffix.lower() in MODEL_SUFFIXES
+    """Say whether a file's name promises a model, as a model folder's content does."""
+    return path.suffix.lower() in MODEL_SUFFIXES or is_model_folder(path)
 
 
 def _as_name(text: str) -> str:
@@ -191,19 +198,24 @@ def _in_folder(folder: Path, name: str | None) -> Iterator[Candidate]:
         yield from _versions(name or _as_name(folder.resolve().name), children)
         return
     for child in children:
-        if child.is_dir():
-            yield from _versions(_as_name(child.name), _children(child))
-        else:
+        if _may_be_model(child):
             yield Candidate(stem(child), "1", child)
+        else:
+            yield from _versions(_as_name(child.name), _children(child))
 
 
 def _versions(name: str, children: Sequence[Path]) -> Iterator[Candidate]:
     for child in children:
-        if _is_version(child):
-            files = (file for file in _children(child) if not file.is_dir())
-            yield from (Candidate(name, child.name, file) for file in files)
-        elif not child.is_dir():
-            yield Candidate(name, "1", child)
+        if not _is_version(child):
+            models, version = [child], "1"
+        else:
+            # As TensorFlow Serving has it, the folder of a version is the model itself.
+            models, version = [child] if is_model_folder(child) else _children(child), child.name
+        yield from (Candidate(name, version, model) for model in models if _may_be_model(model))
+
+
+def _may_be_model(path: Path) -> bool:
+    return not path.is_dir() or is_model_folder(path)
 
 
 def _is_version(path: Path) -> bool:

@@ -30,6 +30,8 @@ class TensorSpec:
     categories: tuple[Any, ...] | None = None  #: The values the model knows, in its own order.
     is_closed: bool = False  #: The model refuses a value outside ``categories``.
     is_optional: bool = False  #: The column may be left out; its cells are then missing.
+    #: Axes after the row's whose sizes differ from row to row; the tensor is then an array of rows.
+    ragged_rank: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the form in which ``GET /models/{name}`` shows it."""

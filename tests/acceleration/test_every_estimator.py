@@ -112,7 +112,7 @@ class Model:
         sets = edges.probe_sets(self.runtime.signature, example, self.draw, n_ordinary=N_ROWS)
         return parity.judge(engine, functools.partial(self.native, method), sets).why_not
 
-    def draw(self, n_rows: int, seed: int) -> Tensors:
+    def draw(self, n_rows: int, seed: int, method: str | None = None) -> Tensors:
         return dict(draw(self.runtime.signature, self._example, n_rows, seed))
 
 

@@ -9,9 +9,12 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from tests.web.rig import Gallery
 
 from demijohn.chains import ChainRuntime, Word, members_of, parse_word
+from demijohn.chains.members import Member
 from demijohn.errors import ConfigurationError
+from demijohn.messages import Rows
 from demijohn.runtimes import wrap
 
 X = np.random.default_rng(0).normal(size=(30, 3))
@@ -133,3 +136,25 @@ def test_a_member_that_streams_is_streamed_from() -> None:
 def test_what_does_not_fit_is_refused_when_a_chain_is_made(words: list[str], why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         chain(*words)
+
+
+def test_a_member_takes_what_its_method_takes() -> None:
+    lengths = wrap(LinearRegression().fit([[1.0], [2.0]], [2.0, 4.0]))
+    chain = ChainRuntime(
+        "both", [Member("gallery", "1", Gallery(), "find"), Member("double", "1", lengths, None)]
+    )
+    assert chain.signature.inputs == Gallery.signature.others["find"].inputs
+    assert chain.signature.others == {}
+    assert list(chain.example_rows()) == ["a rose", "a lily"]
+    (answer,) = chain.run("predict", chain.signature.validate(Rows(["a rose"])), {}).values()
+    assert answer.round(6).tolist() == [12.0]
+
+
+def test_a_method_that_takes_something_else_is_no_method_of_a_chain() -> None:
+    def album(title: str) -> dict[str, Any]:
+        return {"image": np.ones((2, 3), np.uint8), "age": float(len(title))}
+
+    chain = ChainRuntime(
+        "both", [Member("album", "1", wrap(album), "predict"), Member("gallery", "1", Gallery(), None)]
+    )
+    assert chain.methods == ("predict",)

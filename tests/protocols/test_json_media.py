@@ -217,7 +217,12 @@ def test_what_models_return_has_a_form(value: Any, written: Any) -> None:
     assert json.loads(json_media.dump([form])) == [written]
 
 
-@pytest.mark.parametrize("value", [object(), 2**64, "\ud800", {1, "a"}, b"bytes"])
+def test_bytes_are_written_as_base64() -> None:
+    values = np.array([b"\xff\x00", b""], dtype=object)
+    assert json_media.dump({"a": json_media.writable(values)}) == b'{"a":[{"b64":"/wA="},{"b64":""}]}'
+
+
+@pytest.mark.parametrize("value", [object(), 2**64, "\ud800", {1, "a"}])
 def test_what_has_no_form_is_an_error_and_never_an_address(value: Any) -> None:
     with pytest.raises(TypeError) as raised:
         json_media.dump([value])

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from tests.model_files import line, save
 
-from demijohn.errors import ConfigurationError, LoadError, Problem
+from demijohn.errors import ConfigurationError, LoadError, Problem, UntrustedArtifact
 from demijohn.messages import Rows
-from demijohn.runtimes import Runtime, wrap
-from demijohn.runtimes.apart import describe, load_all_apart, load_apart
+from demijohn.runtimes import Runtime, apart, wrap
+from demijohn.runtimes.apart import describe, load_all_apart, load_apart, try_apart
+from demijohn.signature import Signature, TensorSpec
 
 
 def classifier() -> Runtime:
@@ -65,6 +72,47 @@ def test_a_model_that_ends_its_process_ends_no_other() -> None:
         load_apart(fail)
 
 
+def test_what_methods_take_is_told_without_what_reads_it() -> None:
+    runtime = classifier()
+    other = Signature("vector", (TensorSpec("title", "str"),))
+    other.validate(Rows(["a"]))  # a reader has been made, which cannot be sent
+    runtime.signature = replace(runtime.signature, others={"find": other})
+    assert load_apart(lambda: runtime).signature.of("find") == other
+
+
+def test_a_file_may_be_tried_out_where_no_fork_is_safe(tmp_path: Path) -> None:
+    try_apart(save(line(1), tmp_path / "price.joblib"), {"example": [[1.0]], "allow_code": True})
+    with pytest.raises(UntrustedArtifact, match="loading one runs the code in it"):
+        try_apart(tmp_path / "price.joblib", {"allow_code": False})
+    with pytest.raises(ConfigurationError, match="The example"):
+        try_apart(tmp_path / "price.joblib", {"example": [[1.0, 2.0]]})
+
+
+def test_a_file_that_ends_whoever_loads_it_ends_only_the_trial(tmp_path: Path) -> None:
+    path = tmp_path / "model.pickle"
+    path.write_bytes(pickle.dumps(EndsItsProcess()))
+    with pytest.raises(LoadError, match=r"model\.pickle: loading it ended its process \(exit status 9\)"):
+        try_apart(path, {})
+
+
+def test_a_file_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.pickle"
+    path.write_bytes(pickle.dumps(Waits()))
+    monkeypatch.setattr(apart, "_LONGEST_S", 0.5)
+    with pytest.raises(LoadError, match=r"was not loaded within 0\.5 s"):
+        try_apart(path, {})
+
+
+class EndsItsProcess:
+    def __reduce__(self) -> Any:
+        return os._exit, (9,)
+
+
+class Waits:
+    def __reduce__(self) -> Any:
+        return signal.pause, ()
+
+
 def test_only_words_are_left_in_the_parent() -> None:
     loaded: list[Runtime] = []
 
@@ -83,7 +131,7 @@ def test_several_models_are_looked_at_in_one_process_and_come_back_in_order() ->
         runtime.warnings = (warning, str(os.getpid()))
         return runtime
 
-    found = load_all_apart([lambda: look("first"), lambda: look("second")])
+    found = load_all_apart([("a", lambda: look("first")), ("b", lambda: look("second"))])
     pids = [description.warnings[1] for description in found]
     assert [description.warnings[0] for description in found] == ["first", "second"]
     assert len(set(pids)) == 1
@@ -96,4 +144,6 @@ def test_the_first_of_several_models_that_fails_is_told() -> None:
         raise LoadError(text)
 
     with pytest.raises(LoadError, match="the second"):
-        load_all_apart([classifier, lambda: fail("the second"), lambda: fail("the third")])
+        load_all_apart(
+            [("a", classifier), ("b", lambda: fail("the second")), ("c", lambda: fail("the third"))]
+        )

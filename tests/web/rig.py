@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -97,6 +98,22 @@ class Pair(Album):
 
     def example_rows(self) -> list[Any]:
         return [{"text": "a", "n": 3}]
+
+
+class Gallery(Album):
+    """The same with a method that takes something else."""
+
+    methods = ("predict", "find")
+    signature = replace(
+        Album.signature,
+        outputs={"predict": (TensorSpec("predict"),), "find": (TensorSpec("find", "int64"),)},
+        others={"find": Signature("vector", (TensorSpec("title", "str"),), example=("a rose", "a lily"))},
+    )
+
+    def run(self, method: str, tensors: Tensors, parameters: Any) -> Tensors:
+        if method == "predict":
+            return super().run(method, tensors, parameters)
+        return {method: np.array([len(title) for title in tensors["title"]])}
 
 
 def brightness(images: npt.NDArray[np.float64]) -> Any:

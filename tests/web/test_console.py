@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LinearRegression
 from tests.web.pages import CHROMIUM, FITS, PAYLOADS, Watch, app_in_a_thread, demijohn_serve, fit_flowers
+from tests.web.rig import Gallery
 
 from demijohn import Demijohn
 
@@ -154,6 +155,21 @@ def test_a_body_can_be_written_as_json(page, server, models):
     predict(page)
     shown = page.get_by_test_id("prediction").locator("output").all_text_contents()
     assert shown == models["cancer"].predict(rows).tolist()
+
+
+def test_the_form_follows_the_method(page):
+    app = Flask("host")
+    Demijohn(app).add_runtime("gallery", Gallery())
+    with app_in_a_thread(app) as port:
+        page.goto(f"http://127.0.0.1:{port}/ml/#/gallery")
+        predict(page)
+        page.select_option("#method", "find")
+        expect(page.locator("#predict-form textarea[name=title]")).to_have_value("a rose")
+        expect(page.locator("#snippet-curl")).to_contain_text("a lily")
+        expect(page.locator("#inputs-find")).to_contain_text("title")
+        predict(page, "find")
+        expect(page.locator("#prediction-result")).to_contain_text("6")
+        predict(page)
 
 
 def test_the_page_works_from_the_keyboard(page, server, models):

@@ -23,6 +23,7 @@ from tests.web.rig import (
     NEIGHBORS,
     PROCESS,
     REGRESSION,
+    Gallery,
     check_problem,
     make_client,
 )
@@ -73,6 +74,26 @@ def test_a_method_that_is_no_prediction_is_404_with_those_there_are(client: Flas
         client.post(f"/ml/models/iris/{method}", json=ROWS.tolist()), 404, "method_not_found"
     )
     assert "predict, predict_proba" in problem["detail"]
+
+
+def test_a_method_may_take_inputs_of_its_own() -> None:
+    app = Flask(__name__)
+    Demijohn(app).add_runtime("gallery", Gallery())
+    client = app.test_client()
+    assert client.post("/ml/models/gallery/find", json=["a rose", "x"]).json["predictions"] == [6, 1]
+    refused = check_problem(client.post("/ml/models/gallery/find", json=[1]), 422, "signature_mismatch")
+    assert refused["errors"] == [{"row": 0, "column": None, "expected": "str", "received": "1"}]
+    (other,) = client.get("/ml/models/gallery").json["signature"]["others"].items()
+    assert other == (
+        "find",
+        {
+            "layout": "vector",
+            "inputs": [
+                {"name": "title", "dtype": "str", "shape": [-1], "nullable": False, "categories": None}
+            ],
+            "example": {"instances": ["a rose", "a lily"]},
+        },
+    )
 
 
 def test_parameters_are_arguments_of_the_method(client: FlaskClient) -> None:

@@ -25,7 +25,18 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
-from tests.web.rig import CLASSIFIER, IRIS, NEIGHBORS, PROCESS, SPECIES, Album, Film, Pair, brightness
+from tests.web.rig import (
+    CLASSIFIER,
+    IRIS,
+    NEIGHBORS,
+    PROCESS,
+    SPECIES,
+    Album,
+    Film,
+    Gallery,
+    Pair,
+    brightness,
+)
 
 from demijohn import Demijohn
 from demijohn.errors import DemijohnError, RequestError, ServerError
@@ -87,6 +98,7 @@ def make_app(**settings: Any) -> Flask:
     models.add("images", brightness, example=np.ones((2, 2, 3, 1)))
     models.add_runtime("album", Album())
     models.add_runtime("film", Film())
+    models.add_runtime("gallery", Gallery())
     models.add_runtime("pair", Pair())
     models.add("versions", LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), version="1")
     models.add("versions", LinearRegression().fit(np.eye(2), [1.0, 2.0]), version="2")
@@ -394,6 +406,8 @@ def test_an_error_answers_what_is_promised(client: FlaskClient, document: Docume
         ("/models/images/predict", [[[1, 2, 3], [4, 5, 6]]]),
         ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5, 256]], "age": 1}]),
         ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5]], "age": 1}]),
+        ("/models/gallery/predict", ["a rose"]),
+        ("/models/gallery/find", [{"image": [[1, 2, 3], [4, 5, 6]], "age": 1}]),
         ("/models/album/predict", [{"image": [[1, 2, 3], [4, 5, 6]]}]),
         ("/models/album/predict", [[[[1, 2, 3], [4, 5, 6]], 1]]),
         ("/models/album/predict", {"inputs": {"image": [[[1, 2, 3], [4, 5, 6]]]}}),
@@ -428,6 +442,7 @@ def test_what_does_not_fit_its_type_is_refused(
         ("/models/images/predict", {"inputs": {"inputs": [[[[1], [2], [3]], [[4], [5], [6]]]]}}),
         ("/models/album/predict", {"inputs": {"image": [[[1, 2, 3], [4, 5, 6]]], "age": [None]}}),
         ("/models/film/predict", [[[1, 2]], [[3, 4]]]),
+        ("/models/gallery/find", ["a rose"]),
         ("/models/film/predict", {"inputs": [{"frames": [[1, 2], [3, 4], [5, 6]]}]}),
     ],
 )

@@ -91,8 +91,8 @@ class Subject(Protocol):
     def example(self) -> Tensors:
         """Return the example's rows."""
 
-    def draw(self, n_rows: int, seed: int) -> Tensors:
-        """Draw ordinary rows."""
+    def draw(self, n_rows: int, seed: int, method: str | None = None) -> Tensors:
+        """Draw ordinary rows that a method takes; None: the first one."""
 
     def run_native(self, method: str, tensors: Tensors) -> tuple[Tensors, float]:
         """Run the framework itself, on the model's thread; returns how many seconds it took, too.
@@ -245,7 +245,7 @@ class _Trial:
 
     def __init__(self, subject: Subject, method: str, native_us: list[tuple[float, bool]]) -> None:
         self._method = method
-        self._rows = [subject.draw(n_rows, 0) for n_rows in SIZES]
+        self._rows = [subject.draw(n_rows, 0, method) for n_rows in SIZES]
         self._native_us = native_us
         self._engines: dict[str, Engine] = {}
         self._times: dict[str, list[float]] = {NATIVE: [us for us, _ in native_us]}
@@ -348,7 +348,7 @@ def _time_native(subject: Subject, method: str) -> list[tuple[float, bool]]:
         if expected_us > _LONG_S * 1e6:
             times.append((expected_us, False))
             continue
-        tensors = subject.draw(n_rows, 0)
+        tensors = subject.draw(n_rows, 0, method)
         times.append((_best_us(lambda rows=tensors: subject.run_native(method, rows)[1]), True))  # type: ignore[misc]
     return times
 

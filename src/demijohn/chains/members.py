@@ -9,7 +9,7 @@ Rules of this room:
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -43,6 +43,12 @@ class Member:
     def step(self, method: str) -> str:
         """Return which of its methods runs when the chain is asked for ``method``."""
         return self.method or method
+
+    @property
+    def accepts(self) -> Signature:
+        """What its method takes; of a last member without one, what its first method does."""
+        signature = self.runtime.signature
+        return signature if self.method is None else signature.of(self.method)
 
 
 def parse_word(word: str | Sequence[str], models: Container[str]) -> Word:
@@ -119,11 +125,16 @@ class ChainRuntime:
     def __init__(self, name: str, members: Sequence[Member]) -> None:
         self.members = tuple(members)
         first, last = members[0], members[-1]
-        self.methods: tuple[str, ...] = last.runtime.methods if last.method is None else (last.method,)
+        # A method of the last that takes other inputs than its first cannot be handed the same.
+        others = last.runtime.signature.others if last.method is None else ()
+        methods = last.runtime.methods if last.method is None else (last.method,)
+        self.methods: tuple[str, ...] = tuple(method for method in methods if method not in others)
         self.streams = tuple(m for m in getattr(last.runtime, "streams", ()) if m in self.methods)
         known = last.runtime.signature.outputs
-        self.signature: Signature = first.runtime.signature.with_outputs(
-            {method: known[method] for method in self.methods if method in known}
+        self.signature: Signature = replace(
+            first.accepts,
+            outputs={method: known[method] for method in self.methods if method in known},
+            others={},
         )
         self.concurrency = max(member.runtime.concurrency for member in members)
         self.warnings: tuple[str, ...] = ()
@@ -131,7 +142,7 @@ class ChainRuntime:
         self.survives_fork = all(member.runtime.survives_fork for member in members)
         self.metadata: Mapping[str, str] = {}
         self.handovers = [
-            Handover(giver.name, taker.name, taker.runtime.signature) for giver, taker in pairwise(members)
+            Handover(giver.name, taker.name, taker.accepts) for giver, taker in pairwise(members)
         ]
         self._check(name)
 
@@ -168,7 +179,8 @@ class ChainRuntime:
         return self.members[-1].runtime.classes(method)
 
     def example_rows(self) -> Sequence[Any]:
-        return self.members[0].runtime.example_rows()
+        first = self.members[0]
+        return first.accepts.example or first.runtime.example_rows()
 
     def digest(self) -> str | None:
         return None  # nothing is planned of it as a whole

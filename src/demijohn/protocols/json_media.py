@@ -8,6 +8,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import json
@@ -152,6 +153,8 @@ def _default(value: Any) -> Any:
         return writable(value)
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, bytes):  # as TensorFlow Serving writes them
+        return {"b64": base64.b64encode(value).decode()}
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if hasattr(value, "isoformat"):  # of another class than datetime's own, e.g. pandas.Timestamp

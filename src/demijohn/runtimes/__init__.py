@@ -21,7 +21,7 @@ from typing import cast
 
 from demijohn.errors import ConfigurationError, LoadError, UntrustedArtifact
 
-from .artifacts import read_artifact
+from .artifacts import Content, read_artifact
 from .base import Artifact, Joining, Runtime, UnopenedModel
 from .formats import DATA_SUFFIXES
 
@@ -33,6 +33,7 @@ RUNTIMES: Mapping[str, str] = {
     "keras": "demijohn.runtimes.keras",
     "onnx": "demijohn.runtimes.onnx",
     "sklearn": "demijohn.runtimes.sklearn",
+    "tensorflow": "demijohn.runtimes.tensorflow",
     "torch": "demijohn.runtimes.torch",
 }
 
@@ -158,7 +159,7 @@ def load(
     return runtime
 
 
-def _load_and_note(artifact: Artifact, content: bytes) -> tuple[object, tuple[str, ...]]:
+def _load_and_note(artifact: Artifact, content: Content) -> tuple[object, tuple[str, ...]]:
     """Load a model and say which other versions saved it."""
     from .versions import notes_of
 

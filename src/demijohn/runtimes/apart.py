@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from demijohn.errors import DemijohnError, LoadError
@@ -23,6 +27,8 @@ from demijohn.messages import Tensors
 from demijohn.signature import Signature
 
 from .base import Joining, Runtime
+
+_LONGEST_S = 600
 
 
 @dataclass(slots=True)
@@ -70,17 +76,20 @@ class Description:
 
 def load_apart(load: Callable[[], Runtime]) -> Description:
     """Load a model in a forked child, and return what is to be known of it; see ``load_all_apart``."""
-    return load_all_apart([load])[0]
+    (found,) = load_all_apart([("a model", load)])
+    return found
 
 
-def load_all_apart(loads: Sequence[Callable[[], Runtime]]) -> list[Description]:
-    """Load models in one forked child, which imports each framework once, and return what is to be known.
+def load_all_apart(loads: Sequence[tuple[object, Callable[[], Runtime]]]) -> list[Description]:
+    """Load models in one forked child, one after another, and return what is to be known of each.
+
+    In one, since what takes longest is to import a framework.
 
     Args:
-        loads: Run in the child, one after another.
+        loads: What to call each model, and what loads it, in the child.
 
     Raises:
-        DemijohnError: as the first of ``loads`` that fails raises it.
+        DemijohnError: as the first of them that fails raises it.
         LoadError: the child ended without a word.
     """
     if not loads:
@@ -90,42 +99,93 @@ def load_all_apart(loads: Sequence[Callable[[], Runtime]]) -> list[Description]:
     child = fork.Process(target=_tell, args=(loads, theirs), daemon=True)
     child.start()
     theirs.close()
+    found: list[Description] = []
     with ours:
+        for name, _ in loads:
+            try:
+                told = ours.recv()
+            except EOFError as error:
+                child.join()
+                raise LoadError(f"Loading {name} ended its process (exit status {child.exitcode})") from error
+            if not isinstance(told, Description):
+                kind, detail, errors = told
+                raise kind(detail, errors=errors)
+            found.append(told)
+    child.join()
+    return found
+
+
+def try_apart(path: Path, options: Mapping[str, Any]) -> None:
+    """Load a model in a process that has nothing of this one, to see whether that goes well.
+
+    A server that has begun its threads cannot be forked any more, and a broken file may end whichever
+    process loads it.
+
+    Args:
+        path: Of the model.
+        options: The arguments of ``runtimes.load``.
+
+    Raises:
+        DemijohnError: as ``runtimes.load`` raises it.
+        LoadError: the process ended without a word, or took too long.
+    """
+    ours, theirs = os.pipe()
+    command = [sys.executable, "-c", f"from {__name__} import answer; answer({theirs})"]
+    with os.fdopen(ours, "rb") as told_by:
         try:
-            return [_heard(ours.recv()) for _ in loads]
-        except EOFError as error:
-            child.join()
-            raise LoadError(f"Loading a model ended its process (exit status {child.exitcode})") from error
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(theirs,))  # noqa: S603
         finally:
-            child.join()
+            os.close(theirs)
+        try:
+            child.communicate(pickle.dumps((path, dict(options))), timeout=_LONGEST_S)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            child.wait()
+            raise LoadError(f"{path} was not loaded within {_LONGEST_S} s") from error
+        told = told_by.read()
+    if not told:
+        raise LoadError(f"{path}: loading it ended its process (exit status {child.returncode})")
+    outcome = pickle.loads(told)
+    if outcome is not None:
+        kind, detail, errors = outcome
+        raise kind(detail, errors=errors)
 
 
-def _heard(told: Any) -> Description:
-    if isinstance(told, Description):
-        return told
-    kind, detail, errors = told
-    raise kind(detail, errors=errors)
+def answer(descriptor: int) -> None:
+    """Be the process of ``try_apart``: load what stdin says, and write what came of it."""
+    from . import load
+
+    path, options = pickle.load(sys.stdin.buffer)
+    outcome = _outcome(lambda: load(path, **options))
+    with os.fdopen(descriptor, "wb") as parent:
+        pickle.dump(outcome if isinstance(outcome, tuple) else None, parent)
+    os._exit(0)  # the framework's threads are not waited for
 
 
-def _tell(loads: Sequence[Callable[[], Runtime]], parent: Connection) -> None:
-    for load in loads:
-        told = _description_of(load)
-        parent.send(told)
-        if not isinstance(told, Description):
+def _outcome(load: Callable[[], Runtime]) -> Runtime | tuple[type[DemijohnError], str, Any]:
+    """Load a model; returns what went wrong as (class, detail, problems)."""
+    try:
+        return load()
+    except DemijohnError as error:
+        return type(error), error.detail, error.errors
+    except Exception as error:  # noqa: BLE001  - loading a model is foreign code
+        return LoadError, f"A model cannot be loaded: {type(error).__name__}: {error}", ()
+
+
+def _tell(loads: Sequence[tuple[object, Callable[[], Runtime]]], parent: Connection) -> None:
+    for _, load in loads:
+        outcome = _outcome(lambda load=load: describe(load()))  # type: ignore[misc]
+        parent.send(outcome)
+        if isinstance(outcome, tuple):
             break
     parent.close()
     # The framework's threads are not waited for.
     os._exit(0)
 
 
-def _description_of(load: Callable[[], Runtime]) -> Any:
-    """Load a model; returns its description, or what went wrong."""
-    try:
-        return describe(load())
-    except DemijohnError as error:
-        return (type(error), error.detail, error.errors)
-    except Exception as error:  # noqa: BLE001  - loading a model is foreign code
-        return (LoadError, f"A model cannot be loaded: {type(error).__name__}: {error}", ())
+def _bare(signature: Signature) -> Signature:
+    """Return a signature without what it has made for reading rows."""
+    return replace(signature, others={method: _bare(other) for method, other in signature.others.items()})
 
 
 def describe(runtime: Runtime) -> Description:
@@ -134,7 +194,7 @@ def describe(runtime: Runtime) -> Description:
         framework=runtime.framework,
         framework_version=runtime.framework_version,
         methods=runtime.methods,
-        signature=replace(runtime.signature),  # without what it has made for reading rows
+        signature=_bare(runtime.signature),
         warnings=runtime.warnings,
         joining=runtime.joining,
         concurrency=runtime.concurrency,

@@ -1,4 +1,4 @@
-"""Looking at a model file: which format, which digest, and does loading it run code.
+"""Looking at a model file or folder: which format, which digest, and does loading it run code.
 
 Rules of this room:
 1. The format is told by the content, never by the file's name; ``formats`` has the table.
@@ -19,7 +19,11 @@ from pathlib import Path
 from demijohn.errors import LoadError, UnknownFormat
 
 from .base import Artifact
+from .folder_formats import FOLDER_FORMATS, FolderFormat, folder_format_of
+from .folders import FolderContent, digest_of_folder, read_folder
 from .formats import FORMATS, Format, format_of, is_torch_pickle
+
+Content = bytes | FolderContent  #: Of a model file, or of a model folder.
 
 _WEIGHTS_ALONE = (
     "it is what torch.save writes, weights without a model or a pickle of anything;"
@@ -37,29 +41,43 @@ _HINTS = (
 )
 
 
-def read_artifact(path: Path | str) -> tuple[Artifact, bytes]:
-    """Read a model file once and describe it.
+def read_artifact(path: Path | str) -> tuple[Artifact, Content]:
+    """Read a model file or folder once and describe it.
 
     Returns:
         The description, and the bytes that it describes.
 
     Raises:
-        LoadError: the file is missing, no regular file, unreadable, empty or of an unknown format.
+        LoadError: it is missing, neither a regular file nor a model folder, unreadable, empty or of an
+            unknown format.
     """
     path = Path(path)
-    content = _read(path)
+    try:
+        folder = folder_format_of(path)
+        if folder is not None:
+            files = read_folder(path)
+            size_bytes = sum(map(len, files.values()))
+            return _describe(path, folder, digest_of_folder(files), size_bytes), files
+        content = _read(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise LoadError(f"{path}: {_reason(error)}") from error
+    if not content:
+        raise LoadError(f"{path} is empty")
     found = _format_of(content, path)
-    artifact = Artifact(
+    return _describe(path, found, _digest(found, content, path), len(content)), content
+
+
+def _describe(path: Path, found: Format | FolderFormat, sha256: str, size_bytes: int) -> Artifact:
+    return Artifact(
         path=path,
         format=found.name,
         framework=found.framework,
         runs_code=found.trust == "code",
         survives_fork=found.survives_fork,
         loader=found.loader,
-        sha256=_digest(found, content, path),
-        size_bytes=len(content),
+        sha256=sha256,
+        size_bytes=size_bytes,
     )
-    return artifact, content
 
 
 def _digest(found: Format, content: bytes, path: Path) -> str:
@@ -77,24 +95,19 @@ def _digest(found: Format, content: bytes, path: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
+    # Without O_NONBLOCK, opening a named pipe would wait for somebody to write.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        # Without O_NONBLOCK, opening a named pipe would wait for somebody to write.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
-                raise LoadError(f"{path} is a folder; name one model file in it")
-            if not stat.S_ISREG(mode):
-                raise LoadError(f"{path} is no regular file; name a model file")
-            with open(descriptor, "rb", closefd=False) as file:
-                content = file.read()
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise LoadError(f"{path}: {_reason(error)}") from error
-    if not content:
-        raise LoadError(f"{path} is empty")
-    return content
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            marks = ", ".join(f"{one.mark} ({one.name})" for one in FOLDER_FORMATS)
+            raise LoadError(f"{path} is a folder without {marks}; name one model file in it")
+        if not stat.S_ISREG(mode):
+            raise LoadError(f"{path} is no regular file; name a model file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

@@ -20,9 +20,9 @@ Joining = Literal["prove", "always", "never"]
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model file, looked at without running anything in it."""
+    """A model file or folder, looked at without running anything in it."""
 
-    path: Path
+    path: Path  #: Of the file, or of the folder.
     format: str  #: "joblib", "pickle", "skops", ...
     framework: str  #: The runtime that would load it.
     runs_code: bool  #: Loading it runs code that the file names.

@@ -25,6 +25,7 @@ EXTRAS = {
     "scipy": "sklearn",
     "skops": "sklearn",
     "keras": "keras",
+    "tensorflow": "tensorflow-cpu",
 }
 
 

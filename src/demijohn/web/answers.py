@@ -79,12 +79,27 @@ class Tensor(Struct):
     categories: list[Any] | None
 
 
+class Example(Struct):
+    """A body that the model accepts."""
+
+    instances: list[Any]
+
+
+class MethodInputs(Struct):
+    """What one method accepts, where that is not what the others do."""
+
+    layout: Literal["matrix", "table", "vector", "tensors"]
+    inputs: list[Tensor]
+    example: Example
+
+
 class ModelSignature(Struct):
-    """What a model accepts, and what its methods return."""
+    """What a model accepts, and what its methods return; `others` are methods that accept other inputs."""
 
     layout: Literal["matrix", "table", "vector", "tensors"]
     inputs: list[Tensor]
     outputs: dict[str, list[Tensor]]
+    others: dict[str, MethodInputs]
 
 
 class EngineRange(Struct):
@@ -114,12 +129,6 @@ class Plan(Struct):
     refused: list[RefusedEngine]
     kept_alone: dict[str, str]
     survives_fork: bool
-
-
-class Example(Struct):
-    """A body that the model accepts."""
-
-    instances: list[Any]
 
 
 class Member(Struct):

@@ -123,7 +123,10 @@ def _kept_cell(spec: TensorSpec, components: Components) -> JsonType:
 def body_type(predictor: Predictor, method: str, components: Components) -> JsonType:
     """Return the type of a method's JSON bodies: every form that fits the signature."""
     name = f"{predictor.name}.{predictor.version}"
-    forms = _forms(predictor.signature, name, components)
+    signature = predictor.signature.of(method)
+    if signature is not predictor.signature:
+        name = f"{name}.{method}"
+    forms = _forms(signature, name, components)
     parameters = predictor.runtime.parameters(method)
     extra = {"params": _parameters_type(method, parameters)} if parameters else {}
     rows = forms["instances"]
@@ -138,7 +141,7 @@ def body_type(predictor: Predictor, method: str, components: Components) -> Json
         for form, value in forms.items()
     ]
     body = {"title": "Request", "anyOf": [rows, *objects]}
-    return components.keep(f"{_name_of(predictor.signature, name)}.request", body)
+    return components.keep(f"{_name_of(signature, name)}.request", body)
 
 
 def _parameters_type(method: str, parameters: Sequence[str]) -> JsonType:
@@ -292,7 +295,7 @@ def _entry_type(predictor: Predictor, method: str) -> JsonType:
     outputs = predictor.signature.outputs.get(method, ())
     if not outputs:
         return {}
-    types = {spec.name: _output_type(spec, predictor.signature, method) for spec in outputs}
+    types = {spec.name: _output_type(spec, predictor.signature.of(method), method) for spec in outputs}
     entry = types[method] if list(types) == [method] else _record(types, list(types))
     if not predictor.runtime.parameters(method):
         return entry

@@ -178,12 +178,14 @@ class _Routes:
 
     def _bodies(self, predictor: Predictor, method: str) -> JsonType:
         name = f"{predictor.name}.{predictor.version}"
+        if method in predictor.signature.others:
+            name = f"{name}.{method}"
         keep = self._components.keep
         as_json = {
             form: keep(f"{name}.{form}", {"value": value}, "example")
-            for form, value in json_examples(predictor).items()
+            for form, value in json_examples(predictor, method).items()
         }
-        text = csv_example(predictor)
+        text = csv_example(predictor, method)
         as_csv = {} if text is None else {"csv": keep(f"{name}.csv", {"value": text}, "example")}
         body = body_type(predictor, method, self._components)
         return {

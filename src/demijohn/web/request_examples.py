@@ -17,13 +17,13 @@ from demijohn.predictor import Predictor
 _FEW = 2
 
 
-def json_examples(predictor: Predictor) -> dict[str, Any]:
+def json_examples(predictor: Predictor, method: str) -> dict[str, Any]:
     """Return a JSON body by the name of its form; none where no example row is known."""
-    rows = list(predictor.runtime.example_rows())
+    rows = predictor.example_rows(method)
     if not rows:
         return {}
     few = rows[:_FEW]
-    columns = predictor.signature.columns
+    columns = predictor.signature.of(method).columns
     if isinstance(rows[0], Mapping) and columns is None:  # of named tensors
         return {
             "instances": {"instances": rows},
@@ -51,10 +51,10 @@ def json_examples(predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def csv_example(predictor: Predictor) -> str | None:
+def csv_example(predictor: Predictor, method: str) -> str | None:
     """Return a CSV body, header first; None where no example row can be written as CSV."""
-    names = _header(predictor)
-    rows = [_cells(row, names) for row in predictor.runtime.example_rows()]
+    names = _header(predictor, method)
+    rows = [_cells(row, names) for row in predictor.example_rows(method)]
     rows = [row for row in rows if all(map(_is_writable, row))][:_FEW]
     if not rows:
         return None
@@ -65,9 +65,9 @@ def csv_example(predictor: Predictor) -> str | None:
     return out.getvalue()
 
 
-def _header(predictor: Predictor) -> Sequence[str] | None:
+def _header(predictor: Predictor, method: str) -> Sequence[str] | None:
     """Return the names of the columns; of tensors, which have them, where each row is a value."""
-    signature = predictor.signature
+    signature = predictor.signature.of(method)
     return (
         tuple(spec.name for spec in signature.inputs) if signature.layout == "tensors" else signature.columns
     )

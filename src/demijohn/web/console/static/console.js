@@ -3,7 +3,7 @@
 import { ProblemError, get } from "./api.js";
 import { drawFacts, drawPlan, drawSignature } from "./describe.js";
 import { h } from "./dom.js";
-import { drawForm, pathOf } from "./form.js";
+import { drawForm, pathOf, seenBy } from "./form.js";
 import { drawProblem } from "./result.js";
 import { drawSnippets } from "./snippets.js";
 
@@ -88,8 +88,10 @@ async function showModel(name) {
 
 function drawModel(model) {
   const form = drawForm(model);
-  const hasExample = model.example && model.example.instances?.length !== 0;
-  const body = hasExample ? model.example : JSON.parse(form.body());
+  const body = () => {
+    const { example } = seenBy(model, form.method());
+    return example && example.instances?.length !== 0 ? example : JSON.parse(form.body());
+  };
   const snippets = drawSnippets(() => pathOf(model, form.method()), body);
   form.onMethod(snippets.refresh);
   const warnings = (model.warnings ?? []).map((text) => h("p", { class: "warning", "data-testid": "warning" }, String(text)));

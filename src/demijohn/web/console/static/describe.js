@@ -14,6 +14,10 @@ export function drawSignature(signature) {
     inputs.length === 0
       ? h("p", { class: "muted" }, "The model does not say what it accepts.")
       : table("inputs", ["Name", "Type", "Shape", "May be missing", "Categories"], inputs.map(inputRow)),
+    ...Object.entries(signature?.others ?? {}).flatMap(([method, other]) => [
+      h("h3", { class: "label" }, `Inputs of ${method} (${other.layout})`),
+      table(`inputs-${method}`, ["Name", "Type", "Shape", "May be missing", "Categories"], other.inputs.map(inputRow)),
+    ]),
     h("h3", { class: "label" }, "Outputs"),
     outputs.length === 0
       ? h("p", { class: "muted" }, "The model does not say what it returns.")

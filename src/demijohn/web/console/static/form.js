@@ -22,10 +22,11 @@ const MOST_COLUMNS = 256;
  */
 export function drawForm(model) {
   const method = drawMethods(model.methods ?? []);
-  const row = drawRow(model);
+  let row = drawRow(seenBy(model, method.value));
+  const fields = h("div", {}, row.element);
   const json = drawJson();
   const tabs = [
-    { name: "fields", title: "Form", panel: row.element },
+    { name: "fields", title: "Form", panel: fields },
     { name: "json", title: "JSON", panel: json.element },
   ];
   let mode = "fields";
@@ -45,6 +46,11 @@ export function drawForm(model) {
   const form = h("form", { id: "predict-form", "data-testid": "predict-form", novalidate: true, autocomplete: "off" },
     h("div", { class: "form-head" }, choice, strip), panels, h("div", { class: "buttons" }, button));
 
+  method.addEventListener("change", () => {
+    if (row.signature === seenBy(model, method.value).signature) return;
+    row = drawRow(seenBy(model, method.value));
+    fields.replaceChildren(row.element);
+  });
   const writer = () => (mode === "json" ? json : row);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -54,8 +60,14 @@ export function drawForm(model) {
     element: h("div", { class: "try" }, form, result),
     method: () => method.value,
     onMethod: (listener) => method.addEventListener("change", listener),
-    body: row.body,
+    body: () => row.body(),
   };
+}
+
+/** A model as one of its methods sees it: a method may have inputs of its own. */
+export function seenBy(model, method) {
+  const other = model.signature?.others?.[method];
+  return other ? { ...model, signature: other, example: other.example } : model;
 }
 
 /** The path of one method of a model. */
@@ -95,8 +107,13 @@ function drawMethods(methods) {
   return select;
 }
 
-/** The fields of one row, by the signature's layout. */
+/** The fields of one row. */
 function drawRow(model) {
+  return { ...drawFields(model), signature: model.signature };
+}
+
+/** The fields of one row, by the signature's layout. */
+function drawFields(model) {
   const signature = model.signature ?? {};
   const inputs = signature.inputs ?? [];
   const first = firstRow(model.example, inputs);

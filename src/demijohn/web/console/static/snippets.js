@@ -15,14 +15,14 @@ const TITLES = { curl: "curl", python: "Python", javascript: "JavaScript" };
 
 /**
  * @param {() => string} path - of the chosen method, below the prefix
- * @param {*} body - a request body as a value
+ * @param {() => *} body - a request body as a value, for the chosen method
  * @returns {{element: Node, refresh: () => void}}
  */
 export function drawSnippets(path, body) {
   const codes = Object.keys(SNIPPETS).map((language) =>
     h("code", { id: `snippet-${language}`, "data-testid": `snippet-${language}` }));
   const refresh = () => Object.values(SNIPPETS).forEach((write, index) => {
-    codes[index].textContent = write(addressOf(path()), body, keyIsNeeded);
+    codes[index].textContent = write(addressOf(path()), body(), keyIsNeeded);
   });
   const tabs = Object.entries(TITLES).map(([name, title], index) => ({
     name,
