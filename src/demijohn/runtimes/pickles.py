@@ -19,12 +19,15 @@ from .base import Artifact
 EXTRAS = {
     "onnxruntime": "onnx",
     "torch": "torch",
+    "catboost": "catboost",
+    "lightgbm": "lightgbm",
     "sklearn": "sklearn",
     "joblib": "sklearn",
     "pandas": "sklearn",
     "scipy": "sklearn",
     "skops": "sklearn",
     "keras": "keras",
+    "xgboost": "xgboost",
 }
 
 
