@@ -167,6 +167,8 @@ def typical_values(trees: BoostedTrees) -> list[float]:
         is_number = (tree.left >= 0) & np.isfinite(tree.threshold)
         if tree.categorical is not None:
             is_number &= tree.categorical < 0
-        for feature, threshold in zip(tree.feature[is_number][::-1], tree.threshold[is_number][::-1], strict=True):
+        for feature, threshold in zip(
+            tree.feature[is_number][::-1], tree.threshold[is_number][::-1], strict=True
+        ):
             values[int(feature)] = float(f"{threshold:.4g}")
     return values

@@ -64,7 +64,11 @@ def category_feature(name: str, categories: Sequence[Any], *, is_closed: bool) -
     """
     known = tuple(as_json_value(category) for category in categories)
     kinds = {type(category) for category in known}
-    dtype = {str: "str", bool: "bool", int: "int64", float: "float64"}.get(kinds.pop(), "object") if len(kinds) == 1 else "object"
+    dtype = (
+        {str: "str", bool: "bool", int: "int64", float: "float64"}.get(kinds.pop(), "object")
+        if len(kinds) == 1
+        else "object"
+    )
     return Feature(name, dtype, categories=known, is_closed=is_closed, value=known[0] if known else None)
 
 
@@ -121,7 +125,11 @@ class BoosterRuntime:
         known = _signature(self.features)
         self.signature = known if example is None else example.complete(known)
         self._encode = make_encoder(self.signature, self.features)
-        self._example = _example_rows(self.features, self.signature) if example is None else example.rows_for(self.signature)
+        self._example = (
+            _example_rows(self.features, self.signature)
+            if example is None
+            else example.rows_for(self.signature)
+        )
         self.signature = self.signature.with_outputs(self._probe())
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
@@ -199,7 +207,10 @@ class BoosterRuntime:
 
     def _find_digest(self) -> str | None:
         modules = {base.__module__.partition(".")[0] for base in type(self.model).__mro__}
-        if not modules <= KNOWN | {"abc", "typing"}:  # code of its own may change while the model stays the same
+        if not modules <= KNOWN | {
+            "abc",
+            "typing",
+        }:  # code of its own may change while the model stays the same
             return None
         if self.sha256 is not None:
             return self.sha256
@@ -309,7 +320,9 @@ def _numbers(column: Array) -> Array:
 
 def _coder(name: str, feature: Feature) -> Callable[[Array], Array]:
     """Make what turns a column of categories into their codes; what is missing becomes NaN."""
-    codes: dict[Any, float] = {category: float(code) for code, category in enumerate(feature.categories or ())}
+    codes: dict[Any, float] = {
+        category: float(code) for code, category in enumerate(feature.categories or ())
+    }
 
     def code(cell: Any) -> float:
         found = codes.get(cell)

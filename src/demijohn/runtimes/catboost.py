@@ -32,11 +32,12 @@ from .pickles import missing_extra
 from .trial import try_out
 
 _CLASSIFYING = {
-    "Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy", "Focal",
+    "Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy",
+    "Focal",
 }  # fmt: skip
 _RANKING = {
-    "YetiRank", "YetiRankPairwise", "PairLogit", "PairLogitPairwise", "QueryRMSE", "QuerySoftMax", "StochasticRank",
-    "StochasticFilter", "LambdaMart", "QueryCrossEntropy", "GroupQuantile",
+    "YetiRank", "YetiRankPairwise", "PairLogit", "PairLogitPairwise", "QueryRMSE", "QuerySoftMax",
+    "StochasticRank", "StochasticFilter", "LambdaMart", "QueryCrossEntropy", "GroupQuantile",
 }  # fmt: skip
 
 
@@ -126,7 +127,13 @@ class CatboostRuntime(BoosterRuntime):
         self._model = model
         self._texts = sorted({*model._get_cat_feature_indices(), *model._get_text_feature_indices()})
         self._is_classifier = hasattr(model, "predict_proba")
-        methods = ["predict", "margin", "leaf", "contributions", *(["predict_proba"] if self._is_classifier else [])]
+        methods = [
+            "predict",
+            "margin",
+            "leaf",
+            "contributions",
+            *(["predict_proba"] if self._is_classifier else []),
+        ]
         methods = list(check_methods(methods, type(model).__name__))
         super().__init__(model, _features(model, self._texts), methods, example, concurrency)
 
@@ -160,7 +167,9 @@ class CatboostRuntime(BoosterRuntime):
 
     def read_trees(self) -> BoostedTrees:
         if self._texts:
-            raise Unreadable("its columns of categories or texts become numbers by tables that only CatBoost reads")
+            raise Unreadable(
+                "its columns of categories or texts become numbers by tables that only CatBoost reads"
+            )
         with tempfile.TemporaryDirectory(prefix="demijohn-") as folder:
             path = Path(folder, "model.json")
             self._model.save_model(str(path), format="json")
@@ -202,7 +211,7 @@ class CatboostRuntime(BoosterRuntime):
 def _with_missing(rows: Array) -> Array:
     """Write missing cells as NaN, which is how CatBoost takes them in columns of numbers."""
     found = rows.astype(object)
-    found[np.equal(found, None)] = np.nan
+    found[found == None] = np.nan  # noqa: E711  - cell by cell
     return found
 
 

@@ -58,7 +58,10 @@ def read(
     scale, biases = document["scale_and_bias"]
     bias = np.asarray(biases, dtype=np.float64)
     columns = {
-        int(column["feature_index"]): (int(column["flat_feature_index"]), column["nan_value_treatment"] == "AsTrue")
+        int(column["feature_index"]): (
+            int(column["flat_feature_index"]),
+            column["nan_value_treatment"] == "AsTrue",
+        )
         for column in document["features_info"].get("float_features", ())
     }
     trees = [_tree(tree, columns, len(bias)) for tree in document["oblivious_trees"]]

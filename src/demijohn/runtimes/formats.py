@@ -185,8 +185,8 @@ FORMATS: tuple[Format, ...] = (
 
 #: Names that promise that loading runs no code. Who names such a file has not agreed to run any.
 DATA_SUFFIXES = frozenset({".safetensors"}).union(*(one.suffixes for one in FORMATS if one.trust != "code"))
-#: Names that promise a model.
-MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS))
+#: Names that promise a model; these two are also of much else that may lie in a folder.
+MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS)) - {".json", ".txt"}
 
 
 def format_of(content: bytes) -> Format | None:

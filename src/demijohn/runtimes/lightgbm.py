@@ -32,7 +32,11 @@ from .pickles import missing_extra
 from .trial import try_out
 
 _PROBABILITIES = {"binary", "multiclass"}  # objectives whose ``predict`` gives them
-_ARGUMENTS = {"margin": {"raw_score": True}, "leaf": {"pred_leaf": True}, "contributions": {"pred_contrib": True}}
+_ARGUMENTS = {
+    "margin": {"raw_score": True},
+    "leaf": {"pred_leaf": True},
+    "contributions": {"pred_contrib": True},
+}
 
 
 def wrap(
@@ -146,7 +150,7 @@ class LightgbmRuntime(BoosterRuntime):
         return lightgbm_trees.read(self._document(), self.methods, labels)
 
     def content(self) -> bytes:
-        return self._booster.model_to_string().encode()
+        return str(self._booster.model_to_string()).encode()
 
     # ------------------------------------------------------------------------------------------
 
@@ -236,23 +240,20 @@ def _categories(
     if not known:
         return {}
     given = example.dtypes if example is not None else {}
+    by_range = [not range_.startswith("[") and range_ != "none" for range_ in ranges]
     for is_one in (
-        lambda index: hasattr(given.get(names[index]), "categories"),
-        lambda index: _is_categorical(ranges[index]),
+        [hasattr(given.get(name), "categories") for name in names],
+        by_range,
         # A column that no split could use says nothing of itself.
-        lambda index: _is_categorical(ranges[index]) or ranges[index] == "none",
+        [is_category or range_ == "none" for is_category, range_ in zip(by_range, ranges, strict=True)],
     ):
-        columns = [index for index in range(len(names)) if is_one(index)]
+        columns = [index for index, is_category in enumerate(is_one) if is_category]
         if len(columns) == len(known):
             return dict(zip(columns, known, strict=True))
     raise LoadError(
         f"the model knows the categories of {len(known)} columns, but not which these are;"
         " give example= with a DataFrame like the one that it was fitted on"
     )
-
-
-def _is_categorical(range_: str) -> bool:
-    return range_ != "none" and not range_.startswith("[")
 
 
 def _middle(range_: str) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,10 @@ def _check_counts(fields: Mapping[str, str]) -> None:
     n_leaves, n_sets = _count(fields, "num_leaves"), _count(fields, "num_cat")
     if n_leaves < 1 or n_sets < 0:
         raise LoadError("a tree has no leaves")
-    for name, length in (*((each, n_leaves - 1) for each in _OF_SPLITS), *((each, n_leaves) for each in _OF_LEAVES)):
+    for name, length in (
+        *((each, n_leaves - 1) for each in _OF_SPLITS),
+        *((each, n_leaves) for each in _OF_LEAVES),
+    ):
         if fields.get(name, "").split() and len(fields[name].split()) != length:
             raise LoadError(f"a tree has another number of {name} than it says")
     if n_sets and len(fields.get("cat_boundaries", "").split()) != n_sets + 1:
@@ -113,8 +117,8 @@ def _check_counts(fields: Mapping[str, str]) -> None:
 
 
 _OF_SPLITS = (
-    "split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value",
-    "internal_weight", "internal_count",
+    "split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child",
+    "internal_value", "internal_weight", "internal_count",
 )  # fmt: skip
 _OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
 
@@ -192,18 +196,22 @@ def _tree(fields: Mapping[str, str]) -> BoostedTree:
     )
 
 
-def _by_category(fields: Mapping[str, str], threshold: Array, by_category: Array) -> tuple[Array, Array | None]:
+def _by_category(
+    fields: Mapping[str, str], threshold: Array, by_category: Array
+) -> tuple[Array, Array | None]:
     """Return for each split its row of sets, or -1; and the sets of categories that go left."""
     split = np.full(len(threshold), -1)
     if not by_category.any():
         return split, None
     bounds, words = _integers(fields, "cat_boundaries"), _integers(fields, "cat_threshold")
     rows = threshold[by_category].astype(np.int64)
-    is_sound = len(bounds) > 1 and bounds[0] == 0 and bounds[-1] == len(words) and np.all(np.diff(bounds) >= 0)
+    is_sound = (
+        len(bounds) > 1 and bounds[0] == 0 and bounds[-1] == len(words) and np.all(np.diff(bounds) >= 0)
+    )
     if not is_sound or np.any(rows < 0) or np.any(rows >= len(bounds) - 1):
         raise LoadError("a tree names categories that it does not hold")
     split[by_category] = rows
-    members = [_members(words[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    members = [_members(words[start:stop]) for start, stop in pairwise(bounds)]
     return split, packed_sets(members)
 
 
@@ -247,7 +255,9 @@ def _finishes(
     document: Document, n_rounds: int, methods: Sequence[str], labels: Sequence[Any] | None
 ) -> dict[str, Finish]:
     divisor = float(n_rounds) if "average_output" in document.head else None
-    options = dict(each.split(":", 1) for each in document.head.get("objective", "").split(" ")[1:] if ":" in each)
+    options = dict(
+        each.split(":", 1) for each in document.head.get("objective", "").split(" ")[1:] if ":" in each
+    )
     is_square_root = "sqrt" in document.head.get("objective", "").split(" ")[1:]
 
     def margins(sums: Array) -> Array:
@@ -270,7 +280,9 @@ def _finishes(
     return {method: finish for method, finish in found.items() if method in methods}
 
 
-def _add_binary(found: dict[str, Finish], margins: Scores, slope: float, labels: Sequence[Any] | None) -> None:
+def _add_binary(
+    found: dict[str, Finish], margins: Scores, slope: float, labels: Sequence[Any] | None
+) -> None:
     def second(sums: Array) -> Array:
         return np.asarray(1.0 / (1.0 + np.exp(-slope * margins(sums))))
 

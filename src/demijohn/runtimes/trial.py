@@ -11,6 +11,7 @@ Rules of this room:
 from __future__ import annotations
 
 import os
+import re
 import resource
 import select
 import signal
@@ -23,9 +24,13 @@ from typing import NoReturn
 from demijohn.errors import DemijohnError, LoadError
 
 DEADLINE_S = 60.0
-_ROOM_BYTES = 2**30  # beside what its parent has
+#: Beside what its parent has. Of addresses much more is taken than used: allocators and threads reserve them.
+_ROOM_BYTES, _ADDRESS_BYTES = 2**29, 2**34
 _ROOM_PER_BYTE = 32  # of the file
+_LOOK_AGAIN_S = 0.05
 _LONGEST_TEXT = 1_000
+#: Where in its own sources a library found something wrong.
+_PLACE = re.compile(r"^(\[[\d:]+\] )?[\w./-]+\.(?:cc|cpp|h):\d+: ")
 _FINE = b"+"
 _WRONG = b"-"
 
@@ -47,10 +52,10 @@ def try_out(work: Callable[[], object], path: Path, size_bytes: int) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        _be_the_child(work, writing, size_bytes)
+        _be_the_child(work, writing)
     os.close(writing)
     try:
-        said = _listen(reading, time.monotonic() + DEADLINE_S)
+        said = _listen(reading, pid, _resident_bytes(os.getpid()) + _ROOM_BYTES + _ROOM_PER_BYTE * size_bytes)
     finally:
         os.close(reading)
         os.kill(pid, signal.SIGKILL)  # it has said all that it will; until waited for, it is there
@@ -60,10 +65,10 @@ def try_out(work: Callable[[], object], path: Path, size_bytes: int) -> None:
         raise LoadError(f"{path} cannot be read: {why_not}")
 
 
-def _be_the_child(work: Callable[[], object], writing: int, size_bytes: int) -> NoReturn:
+def _be_the_child(work: Callable[[], object], writing: int) -> NoReturn:
     """Work, say how it went, and end without another word."""
     try:
-        _limit_memory(size_bytes)
+        _limit_memory()
         _be_silent()
         work()
         said = _FINE
@@ -77,14 +82,19 @@ def _be_the_child(work: Callable[[], object], writing: int, size_bytes: int) -> 
         os._exit(0)
 
 
-def _limit_memory(size_bytes: int) -> None:
-    with open("/proc/self/statm", "rb") as file:
-        n_pages = int(file.read().split()[0])
-    most = n_pages * resource.getpagesize() + _ROOM_BYTES + _ROOM_PER_BYTE * size_bytes
+def _limit_memory() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or most < hard:
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    if hard == resource.RLIM_INFINITY or hard > _ADDRESS_BYTES:
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_BYTES, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return how much memory a process has; 0 where the system does not say, or it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 def _be_silent() -> None:
@@ -94,23 +104,24 @@ def _be_silent() -> None:
     os.dup2(nowhere, 2)
 
 
-def _listen(reading: int, deadline: float) -> bytes | None:
-    """Return all that the child says; None: it is still at it."""
+def _listen(reading: int, pid: int, most_bytes: int) -> bytes:
+    """Return all that the child says, or what is said of one that does not come to an end."""
     said = b""
+    give_up = time.monotonic() + DEADLINE_S
     poll = select.poll()  # select itself knows 1,024 descriptors
     poll.register(reading, select.POLLIN | select.POLLHUP)
-    while (left_s := deadline - time.monotonic()) > 0:
-        if poll.poll(left_s * 1000):
+    while time.monotonic() < give_up:
+        if poll.poll(_LOOK_AGAIN_S * 1000):
             part = os.read(reading, _LONGEST_TEXT)
             if not part:
                 return said
             said += part
-    return None
+        elif _resident_bytes(pid) > most_bytes:
+            return _WRONG + b"trying it out took too much memory"
+    return _WRONG + f"trying it out took longer than {DEADLINE_S:g} s".encode()
 
 
-def _why_not(said: bytes | None, status: int) -> str | None:
-    if said is None:
-        return f"trying it out took longer than {DEADLINE_S:g} s"
+def _why_not(said: bytes, status: int) -> str | None:
     if not said:
         how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no signal"
         return f"it ended the process that tried it out ({how})"
@@ -119,4 +130,4 @@ def _why_not(said: bytes | None, status: int) -> str | None:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no reason given"
+    return _PLACE.sub("", lines[0]) if lines else "no reason given"

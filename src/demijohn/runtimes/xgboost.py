@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,10 @@ def load_xgboost(artifact: Artifact, content: bytes) -> Any:
     """
     _import(artifact.path)
 
-    def load() -> XgboostRuntime:
-        return XgboostRuntime(_load(content), None, None)
-
     def attempt() -> None:
-        runtime = load()
-        try:
+        runtime = XgboostRuntime(_load(content), None, None)
+        with suppress(Unreadable):  # it has no trees, or of a form that is only XGBoost's to run
             runtime.read_trees()
-        except Unreadable:
-            pass  # it has no trees, or of a form that is only XGBoost's to run
         runtime.try_out()
 
     with OneThread()():
@@ -138,7 +134,9 @@ class XgboostRuntime(BoosterRuntime):
 
     def plain(self, method: str, matrix: Array) -> Array:
         if method == "leaf":
-            leaves: Array = self._booster.predict(self._data(matrix), pred_leaf=True, iteration_range=self._range)
+            leaves: Array = self._booster.predict(
+                self._data(matrix), pred_leaf=True, iteration_range=self._range
+            )
             return leaves.reshape(len(matrix), -1)
         if method == "contributions":
             found: Array = self._booster.predict(

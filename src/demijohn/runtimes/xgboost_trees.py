@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def _categories(encoded: Mapping[str, Any]) -> list[Any]:
     if "offsets" not in encoded:  # numbers
         return list(values)
     text, offsets = bytes(value & 255 for value in values), encoded["offsets"]
-    return [text[start:stop].decode() for start, stop in zip(offsets, offsets[1:], strict=False)]
+    return [text[start:stop].decode() for start, stop in pairwise(offsets)]
 
 
 def _tree(tree: Mapping[str, Any], n_features: int) -> BoostedTree:
@@ -127,10 +128,12 @@ def _by_category(tree: Mapping[str, Any], n_nodes: int) -> tuple[Array, Array]:
         raise LoadError("a tree splits by category outside of it")
     split[nodes] = np.arange(len(nodes))
     categories = tree["categories"]
-    right = packed_sets([
-        categories[start : start + size]
-        for start, size in zip(tree["categories_segments"], tree["categories_sizes"], strict=True)
-    ])
+    right = packed_sets(
+        [
+            categories[start : start + size]
+            for start, size in zip(tree["categories_segments"], tree["categories_sizes"], strict=True)
+        ]
+    )
     return split, ~right
 
 
@@ -205,5 +208,3 @@ def _finishes(
         if is_classifier and n_outputs > 2:
             found["predict"] = labels_of_best(_margins, np.arange(n_outputs), _GAP)
     return {method: finish for method, finish in found.items() if method in methods}
-
-
