@@ -2,7 +2,7 @@
 
 Rules of this room:
 1. The text is not trusted: LightGBM's own reader believes counts and indices, so ``check`` comes first.
-2. Rows are doubles, and leaves are added up in double, tree by tree.
+2. Rows are doubles, of which those nearest to 0 count as 0, and leaves are added up in double, tree by tree.
 3. A split by category lists those that go left; whatever else goes right, what is missing too.
 
 Source: LightGBM 4.7, src/io/tree.cpp, include/LightGBM/tree.h, src/boosting/gbdt_model_text.cpp,
@@ -36,6 +36,7 @@ from .boosted_trees import (
 _GAP = 1e-12  #: Scores that differ by less may round to one probability, or to two.
 _BY_CATEGORY, _DEFAULT_LEFT = 1, 2  #: Bits of a decision type; the missing type stands above them.
 _NONE, _ZERO, _NAN = range(3)  #: Missing types.
+_ZERO_WIDTH = float(np.float32(1e-35))
 _MOST = 2**31 - 1
 
 
@@ -182,6 +183,7 @@ def _tree(fields: Mapping[str, str]) -> BoostedTree:
     by_category = kinds & _BY_CATEGORY != 0
     split, sets = _by_category(fields, threshold, by_category)
     missing_left = np.where(kinds >> 2 & 3 == _NAN, kinds & _DEFAULT_LEFT != 0, threshold >= 0)
+    threshold = _around_zero(threshold)
     leaves = np.full(n_leaves, -1)
     return BoostedTree(
         feature=np.concatenate([feature, np.zeros(n_leaves, np.int64)]),
@@ -194,6 +196,13 @@ def _tree(fields: Mapping[str, str]) -> BoostedTree:
         categorical=np.concatenate([split, leaves]) if sets is not None else None,
         left_categories=sets,
     )
+
+
+def _around_zero(threshold: Array) -> Array:
+    """Move thresholds out of the values around 0 that LightGBM takes for 0 (c_api.cpp, dense rows)."""
+    most_left = np.where((threshold >= 0) & (threshold < _ZERO_WIDTH), _ZERO_WIDTH, threshold)
+    is_below = (threshold < 0) & (threshold >= -_ZERO_WIDTH)
+    return np.where(is_below, np.nextafter(-_ZERO_WIDTH, -np.inf), most_left)
 
 
 def _by_category(

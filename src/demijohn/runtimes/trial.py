@@ -10,6 +10,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import resource
@@ -99,6 +100,7 @@ def _resident_bytes(pid: int) -> int:
 
 def _be_silent() -> None:
     """Let nobody hear what a library has to say before it gives up."""
+    faulthandler.disable()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
