@@ -56,6 +56,7 @@ class Trees:
     categorical: Any = None
     left_categories: Any = None
     known_categories: Any = None
+    sums_in_float32: bool = False
 
     def forest(self) -> Forest:
         return Forest(**{one.name: getattr(self, one.name) for one in fields(self)})
@@ -288,6 +289,25 @@ def test_what_float32_does_not_hold_is_not_answered(value: float, n_rows: int) -
     rows[-1, 1] = value
     assert forest.add_up(rows, np.zeros((n_rows, 1))) == 1
     assert forest.leaves(rows, np.zeros((n_rows, 3), np.int32)) == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), shape=SHAPES, n_rows=st.sampled_from([1, 7, 8, 30]))
+def test_sums_in_float32_are_those_of_float32(seed: int, shape: Any, n_rows: int) -> None:
+    exact = random_trees(seed, **shape)
+    trees = replace(
+        exact,
+        values=exact.values.astype(np.float32).astype(np.float64),
+        start=exact.start.astype(np.float32).astype(np.float64),
+        sums_in_float32=True,
+    )
+    rows = random_rows(trees, seed, n_rows)
+    sums, leaves = run(trees.forest(), rows)
+    expected = np.tile(trees.start.astype(np.float32), (n_rows, 1))
+    for row, tree in np.ndindex(*leaves.shape):
+        values = trees.values[trees.leaf[leaves[row, tree]]].astype(np.float32)
+        expected[row, trees.column[tree] : trees.column[tree] + len(values)] += values
+    assert_equal_bits(sums, expected.astype(np.float64))
 
 
 def test_the_largest_float32_and_what_rounds_to_it_are_answered() -> None:

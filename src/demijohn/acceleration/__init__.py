@@ -40,6 +40,8 @@ __all__ = [
     "take_kept",
 ]
 
+BOOSTERS = frozenset({"catboost", "lightgbm", "xgboost"})
+
 
 def prepare(runtime: Any) -> Sequence[Any]:
     """Make what engines of a model are to share among processes; call it before the fork.
@@ -80,4 +82,8 @@ def candidates(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         from . import torch_models
 
         return torch_models.candidates(runtime)
+    if runtime.framework in BOOSTERS:
+        from . import boosters
+
+        return list(boosters.candidates(runtime))
     return []

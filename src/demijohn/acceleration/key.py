@@ -24,6 +24,7 @@ from pathlib import Path
 _LIBRARIES = (
     "numpy", "scikit-learn", "scipy", "pandas", "onnxruntime", "onnx", "skl2onnx", "treelite",
     "keras", "tensorflow", "tensorflow-cpu", "torch", "jax", "onnxscript",
+    "catboost", "lightgbm", "xgboost", "xgboost-cpu",
 )  # fmt: skip
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_FIELDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")

@@ -78,6 +78,7 @@ class Forest(_kernels.Forest):
         categorical: Ints | None = None,
         left_categories: Bits | None = None,
         known_categories: Bits | None = None,
+        sums_in_float32: bool = False,
     ) -> Self:
         """Make a forest of the arrays of ``acceleration.trees.ensemble.Ensemble``, whose fields these are.
 
@@ -104,6 +105,7 @@ class Forest(_kernels.Forest):
             categorical=None if categorical is None else np.ascontiguousarray(categorical, np.int32),
             left_categories=_bits(left_categories, categorical),
             known_categories=_bits(known_categories, categorical),
+            sums_in_float32=sums_in_float32,
         )
 
 

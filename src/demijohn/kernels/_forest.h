@@ -39,7 +39,7 @@ typedef struct {
 #define NARROW_MAX_FEATURES 254
 #define NARROW_MAX_NODES (1u << 24)
 
-enum { IS_NARROW = 1, CASTS_TO_FLOAT32 = 2, ALLOWS_MISSING = 4, HAS_CATEGORIES = 8 };
+enum { IS_NARROW = 1, CASTS_TO_FLOAT32 = 2, ALLOWS_MISSING = 4, HAS_CATEGORIES = 8, SUMS_IN_FLOAT32 = 16 };
 enum { MISSING_LEFT = 1, BY_CATEGORY = 2 }; /* a node's flags */
 
 typedef struct {
@@ -80,7 +80,7 @@ typedef struct {
 
 typedef struct {
     int64_t n_features;
-    int is_casting, allows_missing;
+    int is_casting, allows_missing, sums_in_float32;
     Py_buffer roots, column, feature, threshold, left, right, missing_left, leaf, values, start;
     Py_buffer categorical, left_categories, known_categories; /* .obj is NULL if there are none */
 } Arrays;

@@ -331,7 +331,8 @@ make_block(const Arrays *arrays, void **own, size_t *n_bytes)
     forest.head.n_outputs = (uint64_t)arrays->start.shape[0];
     forest.head.width = (uint64_t)arrays->values.shape[1];
     forest.head.n_leaves = (uint64_t)arrays->values.shape[0];
-    forest.head.flags = (arrays->is_casting ? CASTS_TO_FLOAT32 : 0) | (arrays->allows_missing ? ALLOWS_MISSING : 0);
+    forest.head.flags = (arrays->is_casting ? CASTS_TO_FLOAT32 : 0) | (arrays->allows_missing ? ALLOWS_MISSING : 0) |
+                        (arrays->sums_in_float32 ? SUMS_IN_FLOAT32 : 0);
     if (arrays->categorical.obj != NULL) {
         forest.head.flags |= HAS_CATEGORIES;
         forest.head.n_categories = (uint64_t)arrays->left_categories.shape[0];

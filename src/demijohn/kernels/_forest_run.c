@@ -40,6 +40,15 @@ category_goes_right(const Forest *forest, uint64_t row, uint64_t feature, double
     return !(flags & MISSING_LEFT);
 }
 
+/* Add a leaf's value to a sum. Where the framework adds in float32, both are float32 already, and rounding the exact
+ * sum of two of them in double to float32 is what adding them in float32 gives. */
+ALWAYS_INLINE void
+add_to(double *sum, double value, int rounds)
+{
+    double total = *sum + value;
+    *sum = rounds ? (double)(float)total : total;
+}
+
 static int
 has_odd_category(const Forest *forest, const double *X, size_t n_rows)
 {

@@ -64,6 +64,7 @@ ALWAYS_INLINE void
 NAMED(walk_trees)(const Forest *forest, const KEY *row, double *sums, int32_t *leaves, int kind)
 {
     const uint64_t n_trees = forest->head.n_trees, width = forest->head.width;
+    const int rounds = (forest->head.flags & SUMS_IN_FLOAT32) != 0;
     const NODE *nodes = forest->nodes, *trees[LANES];
     uint32_t found[LANES];
     for (uint64_t begin = 0; begin < n_trees; begin += LANES) {
@@ -85,7 +86,7 @@ NAMED(walk_trees)(const Forest *forest, const KEY *row, double *sums, int32_t *l
             }
             double *sum = sums + forest->column[begin + lane];
             for (uint64_t k = 0; k < width; k++) {
-                sum[k] += NAMED(value_of)(forest, leaf, width, k);
+                add_to(sum + k, NAMED(value_of)(forest, leaf, width, k), rounds);
             }
         }
     }
@@ -98,6 +99,7 @@ NAMED(walk_rows)(const Forest *forest, uint64_t number, const NODE *tree, const 
 {
     const uint64_t width = forest->head.width, n_outputs = forest->head.n_outputs, n_trees = forest->head.n_trees;
     const size_t stride = (size_t)forest->head.n_features + 1;
+    const int rounds = (forest->head.flags & SUMS_IN_FLOAT32) != 0;
     const Depths depths = forest->depths[number];
     const NODE *trees[LANES];
     uint32_t found[LANES];
@@ -116,13 +118,14 @@ NAMED(walk_rows)(const Forest *forest, uint64_t number, const NODE *tree, const 
         double *sum = sums + begin * n_outputs + forest->column[number];
         if (width == 1) {
             for (size_t lane = 0; lane < n; lane++) {
-                sum[lane * n_outputs] += NAMED(value_of)(forest, tree + found[lane], 1, 0);
+                add_to(sum + lane * n_outputs, NAMED(value_of)(forest, tree + found[lane], 1, 0), rounds);
             }
             continue;
         }
         for (size_t lane = 0; lane < n; lane++) {
             for (uint64_t k = 0; k < width; k++) {
-                sum[lane * n_outputs + k] += NAMED(value_of)(forest, tree + found[lane], width, k);
+                double value = NAMED(value_of)(forest, tree + found[lane], width, k);
+                add_to(sum + lane * n_outputs + k, value, rounds);
             }
         }
     }

@@ -77,7 +77,7 @@ take_arrays(PyObject *kwargs, Arrays *arrays)
     static char *names[] = {"n_features",       "roots",          "column",      "feature",         "threshold",
                             "left",             "right",          "missing_left", "leaf",           "values",
                             "start",            "casts_to_float32", "allows_missing", "categorical", "left_categories",
-                            "known_categories", NULL};
+                            "known_categories", "sums_in_float32", NULL};
     PyObject *roots, *column, *feature, *threshold, *left, *right, *missing_left, *leaf, *values, *start;
     PyObject *categorical = Py_None, *left_categories = Py_None, *known_categories = Py_None;
     Py_ssize_t n_features;
@@ -86,9 +86,9 @@ take_arrays(PyObject *kwargs, Arrays *arrays)
         return -1;
     }
     int parsed = PyArg_ParseTupleAndKeywords(
-        nothing, kwargs, "nOOOOOOOOOOpp|OOO", names, &n_features, &roots, &column, &feature, &threshold, &left, &right,
+        nothing, kwargs, "nOOOOOOOOOOpp|OOOp", names, &n_features, &roots, &column, &feature, &threshold, &left, &right,
         &missing_left, &leaf, &values, &start, &arrays->is_casting, &arrays->allows_missing, &categorical,
-        &left_categories, &known_categories);
+        &left_categories, &known_categories, &arrays->sums_in_float32);
     Py_DECREF(nothing);
     arrays->n_features = n_features;
     if (!parsed || take_buffer(roots, 'i', 1, 0, "roots", &arrays->roots) < 0 ||

@@ -29,6 +29,7 @@ class Forest:
         categorical: Array | None = None,
         left_categories: Array | None = None,
         known_categories: Array | None = None,
+        sums_in_float32: bool = False,
     ) -> Self: ...
     @classmethod
     def from_packed(cls, buffer: bytes | memoryview | mmap | Array, /) -> Self: ...

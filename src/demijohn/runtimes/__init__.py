@@ -30,11 +30,14 @@ __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspec
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
 #: from the entry points ``demijohn.runtimes``, named after the root module.
 RUNTIMES: Mapping[str, str] = {
+    "catboost": "demijohn.runtimes.catboost",
     "keras": "demijohn.runtimes.keras",
+    "lightgbm": "demijohn.runtimes.lightgbm",
     "onnx": "demijohn.runtimes.onnx",
     "sklearn": "demijohn.runtimes.sklearn",
     "tensorflow": "demijohn.runtimes.tensorflow",
     "torch": "demijohn.runtimes.torch",
+    "xgboost": "demijohn.runtimes.xgboost",
 }
 
 #: Frameworks of ``RUNTIMES`` whose ``wrap`` takes ``device``.

@@ -21,7 +21,10 @@ from .object_graph import everything_in
 logger = logging.getLogger("demijohn")
 
 #: Root modules of code whose version is known to whoever keeps what was found out about a model.
-KNOWN = frozenset({"builtins", "collections", "datetime", "decimal", "numpy", "pandas", "scipy", "sklearn"})
+KNOWN = frozenset({
+    "_catboost", "builtins", "catboost", "collections", "ctypes", "datetime", "decimal", "lightgbm", "numpy",
+    "pandas", "scipy", "sklearn", "xgboost",
+})  # fmt: skip
 
 
 class _Hash:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -27,6 +28,9 @@ _PICKLE_PROTOCOLS = range(2, 6)  # those that begin with the opcode PROTO
 _LZ4 = b"\x04\x22\x4d\x18"
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+# Both forms begin with an object whose first key is one of two, in UBJSON with its length before it.
+_XGBOOST = re.compile(rb'\s*\{\s*"(learner|version)"\s*:|\{L\0{7}\x07(learner|version)')
+_LIGHTGBM = re.compile(rb"tree\r?\nversion=")
 _COMPRESSED: tuple[
     tuple[bytes, Callable[[], zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...
 ]
@@ -112,6 +116,21 @@ def _has_below_root(names: frozenset[str], *wanted: str) -> bool:
     return len(roots) == 1 and all(f"{root}/{name}" in names for name in wanted for root in roots)
 
 
+def is_xgboost(content: bytes) -> bool:
+    """Say whether content is a model that XGBoost saved: JSON, or UBJSON."""
+    return _XGBOOST.match(content) is not None
+
+
+def is_lightgbm(content: bytes) -> bool:
+    """Say whether content is a model that LightGBM saved as text."""
+    return _LIGHTGBM.match(content) is not None
+
+
+def is_catboost(content: bytes) -> bool:
+    """Say whether content is a model that CatBoost saved in its own binary format."""
+    return content.startswith(b"CBM1")
+
+
 def names_in_zip(content: bytes) -> frozenset[str]:
     """Return the names of a zip archive's members; none where content is no such archive."""
     if not content.startswith(_ZIP):
@@ -142,6 +161,9 @@ def _is_compressed_pickle(content: bytes) -> bool:
 FORMATS: tuple[Format, ...] = (
     Format("pickle", "sklearn", "code", "pickles:load_pickle", is_pickle, (".pickle", ".pkl")),
     Format("joblib", "sklearn", "code", "pickles:load_pickle", is_joblib, (".joblib",)),
+    Format("catboost", "catboost", "data", "catboost:load_catboost", is_catboost, (".cbm",)),
+    Format("xgboost", "xgboost", "data", "xgboost:load_xgboost", is_xgboost, (".ubj", ".json")),
+    Format("lightgbm", "lightgbm", "data", "lightgbm:load_lightgbm", is_lightgbm, (".txt",)),
     Format("skops", "sklearn", "inspected", "skops_files:load_skops", is_skops, (".skops",)),
     Format(
         "keras", "keras", "inspected", "keras_files:load_keras", is_keras, (".keras",), survives_fork=False
@@ -163,8 +185,8 @@ FORMATS: tuple[Format, ...] = (
 
 #: Names that promise that loading runs no code. Who names such a file has not agreed to run any.
 DATA_SUFFIXES = frozenset({".safetensors"}).union(*(one.suffixes for one in FORMATS if one.trust != "code"))
-#: Names that promise a model.
-MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS))
+#: Names that promise a model; these two are also of much else that may lie in a folder.
+MODEL_SUFFIXES = frozenset[str]().union(*(one.suffixes for one in FORMATS)) - {".json", ".txt"}
 
 
 def format_of(content: bytes) -> Format | None:

@@ -19,6 +19,8 @@ from .base import Artifact
 EXTRAS = {
     "onnxruntime": "onnx",
     "torch": "torch",
+    "catboost": "catboost",
+    "lightgbm": "lightgbm",
     "sklearn": "sklearn",
     "joblib": "sklearn",
     "pandas": "sklearn",
@@ -26,6 +28,7 @@ EXTRAS = {
     "skops": "sklearn",
     "keras": "keras",
     "tensorflow": "tensorflow-cpu",
+    "xgboost": "xgboost",
 }
 
 

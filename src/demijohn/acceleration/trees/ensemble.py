@@ -52,6 +52,7 @@ class Ensemble:
     #: The objects that own the nodes, where these alone tell what the arrays are. Two ensembles that are
     #: made of the same have equal nodes; equal values and start too, unless ``gives_leaves`` differs.
     made_of: tuple[Any, ...] = ()
+    sums_in_float32: bool = False  #: Each addition is rounded; ``start`` and ``values`` are already.
     gives_leaves: bool = False  #: The sums are the number of the leaf in each tree, one output per tree.
 
     @property

@@ -46,6 +46,7 @@ class Rows:
     allows_missing: bool
     known_categories: Array | None = None
     prepare: Callable[[Array], Array] | None = None
+    sums_in_float32: bool = False
 
 
 def join(
@@ -88,6 +89,7 @@ def join(
         allows_missing=rows.allows_missing,
         known_categories=rows.known_categories,
         prepare=rows.prepare,
+        sums_in_float32=rows.sums_in_float32,
         made_of=made_of,
         gives_leaves=gives_leaves,
     )

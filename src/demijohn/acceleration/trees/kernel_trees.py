@@ -134,6 +134,7 @@ def _pack(ensemble: Ensemble) -> kernels.Forest:
             categorical=ensemble.categorical,
             left_categories=ensemble.left_categories,
             known_categories=ensemble.known_categories,
+            sums_in_float32=ensemble.sums_in_float32,
         )
     except ValueError as error:
         raise Unconvertible(f"the kernel does not take this ensemble: {error}") from error
