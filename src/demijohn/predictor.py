@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
 import weakref
@@ -30,15 +29,13 @@ from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, Not
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .planning import Probe, Subject, example_rows, kept_plan, may_plan, plan_key
+from .refusal_texts import first_line
 from .runtimes.base import Runtime, StreamingRuntime
 
 logger = logging.getLogger("demijohn")
 
 State = Literal["loading", "ready", "failed"]
 _NICE = 10
-_PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+]+[/\\])*[\w.\-+]+")
-_LONGEST_TEXT = 300
-_LONGEST_LINE = 10 * _LONGEST_TEXT  # that is searched for paths: it may hold a client's text
 
 
 class Predictor:
@@ -305,7 +302,7 @@ class Predictor:
     def _told(self, method: str, error: Exception) -> DemijohnError:
         """Return what a client is told of what the model raised; see rule 3."""
         if isinstance(error, self.runtime.refusals):
-            return ModelRefused(_first_line(error))
+            return ModelRefused(first_line(error))
         logger.error("model %s/%s failed in %s", self.name, self.version, method, exc_info=error)
         return ModelError(f"The model failed with {type(error).__name__}")
 
@@ -401,10 +398,3 @@ def settle_in_background(predictors: Sequence[Predictor]) -> None:
                 predictor.settle()
 
     provers.start(settle_all, name="demijohn-prover")
-
-
-def _first_line(error: Exception) -> str:
-    """Return what the model said, fit for a client: one line, no path of this machine."""
-    lines = str(error).strip().splitlines()
-    text = _PATH.sub("…", lines[0][:_LONGEST_LINE]) if lines else type(error).__name__
-    return text[:_LONGEST_TEXT]
