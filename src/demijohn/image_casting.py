@@ -37,7 +37,7 @@ class Axes:
 
 def image_axes(spec: TensorSpec) -> Axes | None:
     """Return how a row of an input can be an image: (H, W), (H, W, C) or (C, H, W); None where it cannot."""
-    if spec.is_closed or spec.ragged_rank or not _holds_pixels(spec.dtype):
+    if spec.categories is not None or spec.ragged_rank or not _holds_pixels(spec.dtype):
         return None
     sizes = spec.shape[1:]
     if len(sizes) == 2:
