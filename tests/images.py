@@ -49,6 +49,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+END = chunk(b"IEND", b"")
+
+
 def header(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
 
@@ -64,7 +67,7 @@ def flat_png(width: int, height: int) -> bytes:
     squeezer = zlib.compressobj(9)
     line = b"\0" * (1 + 3 * width)
     data = b"".join(squeezer.compress(line) for _ in range(height)) + squeezer.flush()
-    return PNG_MAGIC + header(width, height) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return PNG_MAGIC + header(width, height) + chunk(b"IDAT", data) + END
 
 
 def segment(marker: int, data: bytes) -> bytes:

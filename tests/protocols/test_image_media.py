@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import PngImagePlugin
 from tests.images import (
+    END,
     PNG_MAGIC,
     b64,
     chunk,
@@ -37,7 +38,6 @@ from demijohn.protocols.image_media import JPEG, PNG, Images
 RGB = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 GOOD_PNG, GOOD_JPEG = png(RGB), jpeg(RGB)
 PROGRESSIVE = jpeg(RGB, progressive=True)
-END = chunk(b"IEND", b"")
 
 
 def decode(content: bytes, max_pixels: int = 10_000, media_type: str | None = None) -> Array:
