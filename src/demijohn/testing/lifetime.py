@@ -6,20 +6,21 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from demijohn.messages import Tensors
+from demijohn.runtimes.base import Runtime
 
 from .subject import Finding, Subject, copied, difference, told
 
 _N_THREADS = 4
-_N_ROUNDS = 8
+_N_ROUNDS = 5
 _PATIENCE_S = 60.0
-_EAGER_S = 1e-5
+_EAGER_S = 1e-4
 
 
 def is_thread_safe(subject: Subject) -> Iterator[Finding]:
@@ -78,20 +79,28 @@ def _eager_threads() -> Iterator[None]:
 
 def survives_being_loaded_twice(subject: Subject) -> Iterator[Finding]:
     """Two of the same model answer alike side by side, and the second when the first is gone."""
-    for method in subject.runtime.methods:
-        tensors = subject.rows(method, 3)
-        first = subject.load()
-        expected = subject.run(method, tensors, first)
-        second = subject.load()
-        for whose, runtime in (("the second", second), ("the first beside a second", first)):
-            differs = difference(subject.run(method, tensors, runtime), expected, tensors)
-            if differs:
-                yield Finding(method, f"the same answers of {whose}", differs)
-        del first, runtime
-        gc.collect()
-        differs = difference(subject.run(method, tensors, second), expected, tensors)
+    rows = {method: subject.rows(method, 3) for method in subject.runtime.methods}
+    first = subject.load()
+    expected = {method: subject.run(method, tensors, first) for method, tensors in rows.items()}
+    second = subject.load()
+    for whose, runtime in (("the second", second), ("the first beside a second", first)):
+        yield from _other_answers(subject, runtime, rows, expected, whose)
+    del first, runtime
+    gc.collect()
+    yield from _other_answers(subject, second, rows, expected, "the second when the first is gone")
+
+
+def _other_answers(
+    subject: Subject,
+    runtime: Runtime,
+    rows: Mapping[str, Tensors],
+    expected: Mapping[str, Tensors],
+    whose: str,
+) -> Iterator[Finding]:
+    for method, tensors in rows.items():
+        differs = difference(subject.run(method, tensors, runtime), expected[method], tensors)
         if differs:
-            yield Finding(method, "the same answers of the second when the first is gone", differs)
+            yield Finding(method, f"the same answers of {whose}", differs)
 
 
 def frees_memory_when_dropped(subject: Subject) -> Iterator[Finding]:
