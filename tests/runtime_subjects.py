@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests import onnx_models
 from tests.model_files import iris, iris_rows, save
 
 from demijohn import runtimes
@@ -71,6 +72,31 @@ def function_of_arrays(folder: Path) -> Any:
     return lambda: runtimes.wrap(total, example=np.ones((2, 3)), batch=True)
 
 
+def spell(word: str) -> Iterator[str]:
+    yield from word
+
+
+def onnx_file(folder: Path) -> Any:
+    return onnx_models.save(onnx_models.mixed(), folder / "mixed.onnx")
+
+
+def onnx_classifier(folder: Path) -> Any:
+    return onnx_models.save(onnx_models.flowers(), folder / "flowers.onnx")
+
+
+def torch_program(folder: Path) -> Any:
+    from tests import torch_models
+
+    return torch_models.save(torch_models.exported(), folder / "mlp.pt2")
+
+
+def torch_module(folder: Path) -> Any:
+    from tests import torch_models
+
+    module = torch_models.made(torch_models.Digits)
+    return lambda: runtimes.wrap(module, example=np.ones((2, 1, 8, 8), np.float32))
+
+
 #: Name -> what is checked, made in a folder of its own.
 SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "joblib": joblib_file,
@@ -83,4 +109,9 @@ SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "function": lambda _: shout,
     "async function": lambda _: wait,
     "function of arrays": function_of_arrays,
+    "generator": lambda _: spell,
+    "ONNX": onnx_file,
+    "ONNX classifier": onnx_classifier,
+    "PyTorch program": torch_program,
+    "PyTorch module": torch_module,
 }

@@ -42,6 +42,8 @@ class Honest:
     refusals: tuple[type[Exception], ...] = (ValueError,)
     is_callable_unasked = True
     sha256: str | None = None
+    survives_fork = True
+    metadata: Mapping[str, str] = {}
     signature = Signature(
         "tensors",
         (TensorSpec("x", "float64", (-1, 2), nullable=True), TensorSpec("steps", "int64", (-1, -1))),

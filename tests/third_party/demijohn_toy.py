@@ -22,11 +22,13 @@ class CentresRuntime:
     joining = "prove"  # requests share a call once a batch was seen to equal its rows
     refusals = ()  # what the model raises on rows that it will not take: nothing
     is_callable_unasked = True
+    survives_fork = True  # workers may be forked once the framework is imported
 
     def __init__(self, model, concurrency):
         self.model = model
         self.concurrency = concurrency
         self.warnings = ()
+        self.metadata = {}  # what the file says of itself: author, version, description
         self.sha256 = None  # set by Demijohn for a model from a file
         n_centres, width = model.points.shape
         self.signature = Signature(

@@ -115,7 +115,7 @@ def test_its_suffix_promises_data(installed: Any, tmp_path: Path) -> None:
         runtimes.load(hostile)
     broken = tmp_path / "broken.centres"
     broken.write_bytes(b"neither")
-    with pytest.raises(UnknownFormat, match="skops, centres"):
+    with pytest.raises(UnknownFormat, match="ONNX, centres"):
         find([Target(tmp_path)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,8 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "concurrency": ("a whole number from 1", lambda value: type(value) is int and value >= 1),
     "refusals": ("a tuple of classes of exceptions", _are_exceptions),
     "is_callable_unasked": ("a bool", lambda value: isinstance(value, bool)),
+    "survives_fork": ("a bool", lambda value: isinstance(value, bool)),
+    "metadata": ("texts by name", lambda value: isinstance(value, Mapping)),
     "sha256": (
         "a digest or None",
         lambda value: value is None or (isinstance(value, str) and len(value) == 64),
