@@ -280,6 +280,8 @@ def test_a_broken_image_says_in_which_row_it_stands() -> None:
 def test_nothing_is_decoded_before_every_size_is_known_to_fit() -> None:
     broken = png(RGB)[:-30] + b"\0" * 18 + png(RGB)[-12:]  # its header is fine
     assert problems(matrix((4, 5, 3)), [b64(broken), b64(png(RGB[:3]))])[0][0] == 1
+    with pytest.raises(DecodeError, match=r"^row 1: The image is broken"):
+        read(matrix((4, 5, 3)), [b64(png(RGB)), b64(broken)])
 
 
 def test_the_pixels_of_a_request_are_counted_together() -> None:

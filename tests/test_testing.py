@@ -75,6 +75,10 @@ class Unmethodical(Honest):
     methods = ("predict_proba", "predict")
 
 
+class Methodless(Honest):
+    methods: Any = "predict"
+
+
 class Eager(Honest):
     concurrency = 0
 
@@ -275,6 +279,7 @@ class Numbered(Honest):
 BROKEN: list[tuple[str, Callable[[], Any], str]] = [
     ("describes_itself", Nameless, "framework"),
     ("describes_itself", Unmethodical, "predict first"),
+    ("describes_itself", Methodless, "methods"),
     ("describes_itself", Eager, "whole number from 1"),
     ("describes_itself", Vague, r"parameters\('predict'\)"),
     ("describes_itself", Stray, "'transform'"),
@@ -357,6 +362,28 @@ def test_an_example_stands_in_for_rows_that_a_runtime_does_not_have() -> None:
     check_runtime(Silent, example=Honest().example_rows())
 
 
+def test_every_dtype_is_tried_with_its_extremes() -> None:
+    class Calendar(Honest):
+        methods = ("predict",)
+        seen: set[Any] = set()  # noqa: RUF012 - what the test looks at
+        signature = Signature(
+            "table",
+            (TensorSpec("day", "datetime64[ns]"), TensorSpec("is_open", "bool"), TensorSpec("n", "uint8"),
+             TensorSpec("size", "str", categories=("S", "L"), is_closed=True), TensorSpec("any", "object")),
+        )  # fmt: skip
+
+        def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
+            self.seen.update(*(array.tolist() for name, array in tensors.items() if name != "day"))
+            self.seen.update(tensors["day"].astype("datetime64[D]").astype(str).tolist())
+            return {method: tensors["n"]}
+
+        def example_rows(self) -> list[Any]:
+            return [{"day": "2026-01-31", "is_open": True, "n": 3, "size": "S", "any": "x"}]
+
+    check_runtime(Calendar)
+    assert {"1678-01-01", "2261-12-31", False, 255, "L", "", -1e300} <= Calendar.seen
+
+
 def test_a_function_is_not_tried_with_rows_that_nobody_meant() -> None:
     asked: list[float] = []
 
@@ -374,3 +401,5 @@ def test_what_cannot_be_loaded_says_so(tmp_path: Path) -> None:
         check_runtime(tmp_path / "nothing.joblib")
     with pytest.raises(LoadError, match="is no model"):
         check_runtime(3)
+    with pytest.raises(ConfigurationError):
+        check_runtime(max)  # written in C: nobody can say what it takes

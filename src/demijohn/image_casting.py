@@ -87,6 +87,7 @@ def without_names(inputs: WrittenInputs, specs: Sequence[TensorSpec]) -> Written
 def cast_images(
     rows: Sequence[Any],
     spec: TensorSpec,
+    axes: Axes,
     caster: Caster,
     images: ImageReader,
     name: str | None,
@@ -96,7 +97,8 @@ def cast_images(
 
     Args:
         rows: At least one.
-        spec: One that ``image_axes`` knows.
+        spec: Of the tensor.
+        axes: What ``image_axes`` says of it.
         caster: Of that spec.
         images: Knows images among the cells.
         name: Of the tensor, for the problems; None where the model has only this one.
@@ -109,7 +111,7 @@ def cast_images(
         DecodeError: an image cannot be read; says in which row.
         BodyTooLarge: they have more pixels than a request may.
     """
-    frame = _Frame(spec, name, problems)
+    frame = _Frame(spec, axes, name, problems)
     found = [
         frame.fit_image(row, _open(images, cell, row, name))
         if images.is_image(cell)
@@ -127,10 +129,7 @@ def cast_images(
 class _Frame:
     """The sizes that all rows have."""
 
-    def __init__(self, spec: TensorSpec, name: str | None, problems: Problems) -> None:
-        axes = image_axes(spec)
-        if axes is None:
-            raise ValueError(f"{spec} cannot be an image")
+    def __init__(self, spec: TensorSpec, axes: Axes, name: str | None, problems: Problems) -> None:
         self.axes = axes
         self.sizes = list(spec.shape[1:])  #: -1 until a row says it.
         self._spec = spec

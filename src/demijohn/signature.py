@@ -197,9 +197,9 @@ class Signature:
             return caster.column(cells, name, problems)
         if isinstance(cells, np.ndarray):
             return cast_array(cells, spec, caster, name, problems)
-        images = inputs.images
-        if images is not None and image_axes(spec) and any(map(images.is_image, cells)):
-            return cast_images(cells, spec, caster, images, name, problems)
+        images, axes = inputs.images, image_axes(spec)
+        if images is not None and axes is not None and any(map(images.is_image, cells)):
+            return cast_images(cells, spec, axes, caster, images, name, problems)
         return cast_nested(cells, spec, caster, name, problems)
 
     def _validate_tensors(self, inputs: WrittenInputs, problems: Problems) -> Tensors:
