@@ -97,6 +97,33 @@ def torch_module(folder: Path) -> Any:
     return lambda: runtimes.wrap(module, example=np.ones((2, 1, 8, 8), np.float32))
 
 
+def keras_model(folder: Path) -> Any:
+    from tests import keras_models
+
+    model = keras_models.several()
+    return lambda: runtimes.wrap(model)
+
+
+def keras_file(folder: Path) -> Any:
+    from tests import keras_models
+
+    path = folder / "mlp.keras"
+    path.write_bytes(keras_models.mlp_file())
+    return path
+
+
+def saved_model(folder: Path) -> Any:
+    from tests import tensorflow_models
+
+    return tensorflow_models.save_iris(folder / "iris")
+
+
+def saved_model_of_texts(folder: Path) -> Any:
+    from tests import tensorflow_models
+
+    return tensorflow_models.save_words(folder / "words")
+
+
 #: Name -> what is checked, made in a folder of its own.
 SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "joblib": joblib_file,
@@ -114,4 +141,8 @@ SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "ONNX classifier": onnx_classifier,
     "PyTorch program": torch_program,
     "PyTorch module": torch_module,
+    "Keras model": keras_model,
+    "Keras file": keras_file,
+    "SavedModel": saved_model,
+    "SavedModel of texts": saved_model_of_texts,
 }

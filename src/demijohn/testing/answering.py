@@ -40,14 +40,13 @@ def batch_equals_one_by_one(subject: Subject) -> Iterator[Finding]:
 
 def refuses_bad_rows(subject: Subject) -> Iterator[Finding]:
     """Rows that do not fit are a SignatureMismatch; those that do are answered, or refused as promised."""
-    signature = subject.runtime.signature
-    for what, refused in bad_cells(signature, list(subject.example_rows())):
-        if not refused:
-            yield Finding("signature", f"a SignatureMismatch for {what}", "no error")
-    if not subject.runtime.is_callable_unasked:
-        return
     for method in subject.runtime.methods:
-        for what, tensors in bad_tensors(signature, subject.rows(method, 1)):
+        for what, refused in bad_cells(subject.signature(method), subject.example_rows(method)):
+            if not refused:
+                yield Finding(f"signature of {method}", f"a SignatureMismatch for {what}", "no error")
+        if not subject.runtime.is_callable_unasked:
+            continue
+        for what, tensors in bad_tensors(subject.signature(method), subject.rows(method, 1)):
             try:
                 subject.run(method, tensors)
             except subject.refusals():

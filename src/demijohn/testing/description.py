@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from demijohn.errors import ConfigurationError
 from demijohn.messages import Array, Tensors
 from demijohn.runtimes.base import Runtime
 from demijohn.runtimes.examples import MAX_EXAMPLE_ROWS
@@ -78,10 +79,11 @@ def example_rows_fit(subject: Subject) -> Iterator[Finding]:
     n_rows = len(subject.runtime.example_rows())
     if n_rows > MAX_EXAMPLE_ROWS:
         yield Finding("example_rows()", "one to five rows", f"{n_rows} rows")
-    tensors = subject.example()
     for method in subject.runtime.methods:
         try:
-            subject.run(method, tensors)
+            subject.run(method, subject.example(method))
+        except ConfigurationError:
+            raise  # nobody gave any
         except Exception as error:  # noqa: BLE001  - foreign code: whatever it raises, it is no answer
             yield Finding(method, "an answer to the example rows", told(error))
 
@@ -104,17 +106,27 @@ def _misfits(
         expected, received = (", ".join(spec.name for spec in specs) for specs in (described, found))
         yield Finding(method, f"outputs named {expected}", received)
         return
-    for expected_spec, spec in zip(described, found, strict=True):
-        is_shape = len(spec.shape) == len(expected_spec.shape) and all(
-            size in (-1, given) for size, given in zip(expected_spec.shape[1:], spec.shape[1:], strict=True)
-        )
-        if not is_shape or expected_spec.dtype not in ("object", spec.dtype):
-            yield Finding(method, f"an output {expected_spec}", str(spec))
+    for promised, spec in zip(described, found, strict=True):
+        if not (_is_fit(promised, spec) or _are_ragged(promised, spec)):
+            yield Finding(method, f"an output {promised}", str(spec))
+
+
+def _is_fit(promised: TensorSpec, spec: TensorSpec) -> bool:
+    return (
+        promised.dtype in ("object", spec.dtype)
+        and len(spec.shape) == len(promised.shape)
+        and all(size in (-1, given) for size, given in zip(promised.shape[1:], spec.shape[1:], strict=True))
+    )
+
+
+def _are_ragged(promised: TensorSpec, spec: TensorSpec) -> bool:
+    """Say whether an output of a free size is one of rows that differ in it: an array of lists."""
+    return -1 in promised.shape[1:] and (spec.dtype, spec.shape) == ("object", (-1,))
 
 
 def _untaken(subject: Subject, method: str) -> Iterator[Finding]:
     """Try what is missing, and sizes that are free."""
-    for what, tensors in _variants(subject.runtime.signature, subject.rows(method, 2)):
+    for what, tensors in _variants(subject.signature(method), subject.rows(method, 2)):
         try:
             subject.run(method, tensors)
         except Exception as error:  # noqa: BLE001  - foreign code, as above
@@ -123,13 +135,18 @@ def _untaken(subject: Subject, method: str) -> Iterator[Finding]:
 
 def _variants(signature: Signature, tensors: Tensors) -> Iterator[tuple[str, Tensors]]:
     for spec in signature.inputs:
-        if spec.nullable:
+        if spec.nullable and not spec.ragged_rank:
             given = copied(tensors)
             given[spec.name].reshape(len(given[spec.name]), -1)[:, 0] = _missing(given[spec.name])
             yield f"a value of {spec.name!r} is missing", given
-    free = {spec.name: [a for a, n in enumerate(spec.shape) if a and n < 0] for spec in signature.inputs}
+    free = {spec.name: _free_axes(spec) for spec in signature.inputs}
     if any(free.values()):
         yield "free sizes are twice as large", {name: _doubled(tensors[name], free[name]) for name in free}
+
+
+def _free_axes(spec: TensorSpec) -> list[int]:
+    """Return the axes whose size is free; those of ragged rows vary anyway."""
+    return [] if spec.ragged_rank else [axis for axis, size in enumerate(spec.shape) if axis and size < 0]
 
 
 def _missing(array: Array) -> Any:

@@ -7,7 +7,8 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from demijohn.messages import Array, Tensors, count_rows
 from demijohn.probes import agree, draw, rows_or_records
 from demijohn.runtimes.base import Runtime
 from demijohn.runtimes.examples import read_example
+from demijohn.signature import Signature
 
 Load = Callable[[], Runtime]
 
@@ -53,30 +55,38 @@ class Subject:
         self._given = read_example(example)
         self._is_drawn: dict[str, bool] = {}
 
-    def example_rows(self) -> Sequence[Any]:
-        """Return the example's rows, as JSON can write them."""
-        if self._given is not None:
-            return self._given.rows_for(self.runtime.signature)
-        return list(self.runtime.example_rows())
+    def signature(self, method: str) -> Signature:
+        """Return what a method accepts."""
+        return self.runtime.signature.of(method)
 
-    def example(self) -> Tensors:
-        """Return the example's rows as tensors.
+    def example_rows(self, method: str) -> list[Any]:
+        """Return the example's rows, as JSON can write them.
 
         Raises:
             ConfigurationError: there are none.
         """
-        rows = list(self.example_rows())
+        other = self.runtime.signature.others.get(method)
+        if other is not None:
+            rows = list(other.example)
+        elif self._given is not None:
+            rows = list(self._given.rows_for(self.runtime.signature))
+        else:
+            rows = list(self.runtime.example_rows())
         if not rows:
             raise ConfigurationError(
-                "The runtime knows no example rows: give some, check_runtime(..., example=...)"
+                f"The runtime knows no example rows of {method}: give some, check_runtime(..., example=...)"
             )
-        return self.runtime.signature.validate(rows_or_records(rows))
+        return rows
+
+    def example(self, method: str) -> Tensors:
+        """Return the example's rows as tensors."""
+        return self.signature(method).validate(rows_or_records(self.example_rows(method)))
 
     def rows(self, method: str, n_rows: int, seed: int = 0) -> Tensors:
         """Return rows that the method answers."""
         if method not in self._is_drawn:
-            self._is_drawn[method] = self._takes(method, self._draw(5, 0))
-        return self._draw(n_rows, seed) if self._is_drawn[method] else self._repeat(n_rows, seed)
+            self._is_drawn[method] = self._takes(method, self._draw(method, 5, 0))
+        return (self._draw if self._is_drawn[method] else self._repeat)(method, n_rows, seed)
 
     def run(self, method: str, tensors: Tensors, runtime: Runtime | None = None) -> Tensors:
         """Run a method on a copy of the rows."""
@@ -86,13 +96,12 @@ class Subject:
         """Return what stands for "not these rows"."""
         return (*self.runtime.refusals, RequestError)
 
-    def _draw(self, n_rows: int, seed: int) -> Tensors:
-        return draw(self.runtime.signature, list(self.example_rows()), n_rows, seed)
+    def _draw(self, method: str, n_rows: int, seed: int) -> Tensors:
+        return draw(self.signature(method), self.example_rows(method), n_rows, seed)
 
-    def _repeat(self, n_rows: int, seed: int) -> Tensors:
-        return {
-            name: array[(np.arange(n_rows) + seed) % len(array)] for name, array in self.example().items()
-        }
+    def _repeat(self, method: str, n_rows: int, seed: int) -> Tensors:
+        example = self.example(method)
+        return {name: array[(np.arange(n_rows) + seed) % len(array)] for name, array in example.items()}
 
     def _takes(self, method: str, tensors: Tensors) -> bool:
         try:
@@ -104,7 +113,10 @@ class Subject:
 
 def copied(tensors: Tensors) -> Tensors:
     """Return the same rows in arrays of their own, as a request's are."""
-    return {name: np.array(array, order="C") for name, array in tensors.items()}
+    return {
+        name: deepcopy(array) if array.dtype.kind == "O" else np.array(array, order="C")
+        for name, array in tensors.items()
+    }
 
 
 def cut(tensors: Tensors) -> Iterator[Tensors]:

@@ -188,7 +188,7 @@ class _Routes:
         text = csv_example(predictor, method)
         as_csv = {} if text is None else {"csv": keep(f"{name}.csv", {"value": text}, "example")}
         body = body_type(predictor, method, self._components)
-        takes_image = predictor.signature.takes_image_body and image_media.is_available()
+        takes_image = predictor.signature.of(method).takes_image_body and image_media.is_available()
         return {
             native.JSON: {"schema": body, **({"examples": as_json} if as_json else {})},
             native.CSV: {"schema": {"type": "string"}, **({"examples": as_csv} if as_csv else {})},
