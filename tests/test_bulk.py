@@ -18,8 +18,10 @@ from sklearn.cluster import Birch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
 from tests.accelerated import FEATURES, Line, offer, predictor, regression
+from tests.images import png
 from tests.model_files import hostile, hostile_table, iris, iris_rows, line, save
 from tests.servers import DEMIJOHN
+from tests.web.rig import brightness
 
 from demijohn import bulk, runtimes
 from demijohn.cli import main
@@ -94,6 +96,20 @@ def test_json_rows_are_answered_as_json(predict: Any, model: Path, tmp_path: Pat
     assert document["classes"] == list(iris().classes_)
     assert document["predictions"] == iris().predict_proba(iris_rows()[:3]).tolist()
     assert (document["model"], document["version"]) == ("iris", "1")
+
+
+def test_an_image_is_a_file_of_one_row(predict: Any, tmp_path: Path) -> None:
+    model = save(brightness, tmp_path / "brightness.joblib")
+    (tmp_path / "example.json").write_text(json.dumps(np.zeros((1, 2, 2, 3)).tolist()))
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    (tmp_path / "picture.PNG").write_bytes(png(pixels))
+    ran = predict(model, tmp_path / "picture.PNG", "--example", tmp_path / "example.json")
+    assert ran.document["predictions"] == [5.5]
+    (tmp_path / "picture.jpg").write_bytes(png(pixels))
+    ran = predict(model, tmp_path / "picture.jpg", "--example", tmp_path / "example.json")
+    assert ran.status != 0
+    assert "The body is no image/jpeg, but image/png" in ran.err
+    assert "an image says too little" in predict(model, "-", "--example", tmp_path / "picture.PNG").err
 
 
 @pytest.mark.parametrize(("form", "start"), [("csv", b"predict\r\n"), ("json", b'{"predictions":')])

@@ -17,8 +17,8 @@ from demijohn import errors
 from demijohn.cli import cli
 from demijohn.config import Settings
 from demijohn.metrics.families import FAMILIES
+from demijohn.runtimes.formats import MODEL_SUFFIXES
 from demijohn.runtimes.sklearn_methods import METHODS
-from demijohn.targets import MODEL_SUFFIXES
 from demijohn.web.blueprint import make_blueprint
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from flask import Flask
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from tests.images import b64, png
 
 import demijohn
-from demijohn.errors import ConfigurationError, ParameterMismatch, SignatureMismatch
+from demijohn.errors import BodyTooLarge, ConfigurationError, ParameterMismatch, SignatureMismatch
 from demijohn.messages import NamedTensors
 from demijohn.model import request_of
 from demijohn.signature import Signature, TensorSpec
@@ -189,6 +191,18 @@ def test_an_array_of_any_dimensions_is_passed_on_as_it_is() -> None:
         assert model.predict(given).tolist() == [1.75, 3.5]  # type: ignore[union-attr]
     with pytest.raises(SignatureMismatch, match=r"expected shape \(n_rows, 1, 2\)"):
         model.predict(IMAGES[:, :, :1])
+
+
+def test_images_in_what_a_view_hands_on_are_read_within_the_apps_limit() -> None:
+    def brightness(images: np.ndarray) -> Any:  # type: ignore[type-arg]
+        return images.mean(axis=(1, 2))
+
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    models = demijohn.Demijohn(Flask("app"), max_pixels=20)
+    models.add("brightness", brightness, example=pixels[None])
+    assert models["brightness"].predict([b64(png(pixels))]).tolist() == [5.5]
+    with pytest.raises(BodyTooLarge, match="20 pixels"):
+        models["brightness"].predict([b64(png(pixels))] * 2)
 
 
 def test_what_is_missing_in_nested_lists_does_not_fit_where_nothing_may_be() -> None:

@@ -20,6 +20,19 @@ KEY = "a-key-of-the-tests"
 #: deleted, of which there are none.
 NOT_FOR_US = "positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization"
 
+IMAGES_APP = """
+import numpy as np
+from demijohn import Demijohn
+from flask import Flask
+
+app = Flask(__name__)
+models = Demijohn(app)
+
+@models.model("photo", example=np.zeros((1, 2, 3, 3)))
+def photo(images: np.ndarray) -> np.ndarray:
+    return images.sum(axis=(1, 2))
+"""
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,4 +80,11 @@ def test_a_server_with_a_key_keeps_its_word(models: Path, tmp_path: Path) -> Non
         # Made-up keys beside the right one would say nothing; ``ignored_auth`` sends them without it.
         options = ["--header", f"X-API-Key: {KEY}", "--generation-with-security-parameters", "false"]
         said = run_schemathesis(server.url, tmp_path, "--max-examples", "20", *options)
+    assert_all_was_tested(said)
+
+
+def test_a_model_of_images_keeps_its_word(tmp_path: Path) -> None:
+    (tmp_path / "images_app.py").write_text(IMAGES_APP)
+    with serving(["images_app:app"], "--workers", "1", cwd=tmp_path) as server:
+        said = run_schemathesis(f"{server.url}/ml", tmp_path, "--max-examples", "20")
     assert_all_was_tested(said)

@@ -66,7 +66,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
 
     Args:
         model: A model file.
-        rows: CSV, or JSON in any body form; "-" reads standard input.
+        rows: CSV, JSON in any body form, or an image; "-" reads standard input.
         method: One of the model's methods.
         output: Where the predictions go; None for standard output.
         form: "csv" or "json"; None for the form of ``rows``.
@@ -97,7 +97,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
             if media_type == native.CSV:
                 response = _predict_csv(predictor, method, file, has_header=not no_header)
             else:
-                response = _predict_json(predictor, method, file.read())
+                response = _predict_whole(predictor, method, file.read(), media_type)
         except RequestError as error:
             source = "standard input" if rows == STANDARD_INPUT else rows
             raise type(error)(f"{source}: {error.detail}", errors=error.errors) from error
@@ -116,12 +116,13 @@ def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
     return file
 
 
-# JSON -----------------------------------------------------------------------------------------
+# JSON, images ---------------------------------------------------------------------------------
 
 
-def _predict_json(predictor: Predictor, method: str, content: bytes) -> InferenceResponse:
+def _predict_whole(predictor: Predictor, method: str, content: bytes, media_type: str) -> InferenceResponse:
     size = max(len(content), 1)
-    request = native.decode(content, native.JSON, Settings(max_elements=size, max_body_bytes=size))
+    settings = Settings(max_elements=size, max_body_bytes=size, max_pixels=predictor.max_pixels)
+    request = native.decode(content, media_type, settings)
     if request.parameters:
         return predictor.predict(method, request, _deadline())
     tensors = predictor.signature.of(method).validate(request.inputs)

@@ -20,6 +20,7 @@ from typing import Any
 from .errors import ConfigurationError
 
 PREFIX = "DEMIJOHN_"
+MAX_PIXELS = 4096 * 4096  #: Of ``Settings.max_pixels``, the default.
 ACCELERATIONS = ("exact", "fast", "off")
 
 logger = logging.getLogger("demijohn")
@@ -32,6 +33,7 @@ class Settings:
     max_body_bytes: int = 64 * 2**20  #: Largest body, decompressed.
     max_elements: int = 1_000_000  #: Most values in one JSON body.
     max_depth: int = 64  #: Deepest nesting of one JSON body.
+    max_pixels: int = MAX_PIXELS  #: Most pixels in all images of one request.
     deadline_s: float = 30.0  #: Longest from entering our callable to the answer, in seconds.
     max_batch_size: int = 256  #: Most rows that are joined into one call of a model.
     max_queue_rows: int = 0  #: Most rows that wait for one model; 0 means 4 × max_batch_size.
@@ -141,8 +143,8 @@ _TYPES: Mapping[str, Callable[[Any], Any]] = {
 }
 _READERS = {field.name: _TYPES[str(field.type)] for field in fields(Settings)}
 _POSITIVE = (
-    "max_body_bytes", "max_elements", "max_depth", "deadline_s", "max_batch_size", "max_queue_rows",
-    "max_queue_s", "body_timeout_s",
+    "max_body_bytes", "max_elements", "max_depth", "max_pixels", "deadline_s", "max_batch_size",
+    "max_queue_rows", "max_queue_s", "body_timeout_s",
 )  # fmt: skip
 
 

@@ -297,7 +297,7 @@ class DeadlineExceeded(ServerError):
 
 
 class OperatorError(DemijohnError):
-    """Raised at start-up or by the Python interface, never by a request."""
+    """Raised at start-up or by the Python interface; by a request only where an extra is missing."""
 
     code = "operator_error"
     title = "Demijohn cannot start like this"
@@ -332,7 +332,7 @@ class UntrustedArtifact(LoadError):
 
 
 class MissingExtra(LoadError):
-    """The framework that the model needs is not installed."""
+    """The framework that the model needs, or the library that a body needs, is not installed."""
 
     code = "missing_extra"
     title = "An optional dependency is missing"

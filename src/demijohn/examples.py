@@ -14,13 +14,19 @@ from typing import Any
 
 from .config import Settings
 from .errors import LoadError, RequestError
-from .messages import Columns, InferenceRequest, Matrix, NamedTensors, Records, Rows, plain
-from .protocols import csv_media, native
+from .messages import Columns, ImageBody, InferenceRequest, Matrix, NamedTensors, Records, Rows, plain
+from .protocols import csv_media, image_media, native
 
 MOST_ROWS = 1000  #: Rows of an example that are looked at.
 
 _TRUTHS = {"true": True, "false": False}
-_MEDIA_TYPES = {".json": native.JSON, ".csv": native.CSV}
+_MEDIA_TYPES = {
+    ".json": native.JSON,
+    ".csv": native.CSV,
+    ".png": image_media.PNG,
+    ".jpg": image_media.JPEG,
+    ".jpeg": image_media.JPEG,
+}
 
 
 def media_type_of(path: Path, start: bytes) -> str:
@@ -61,9 +67,11 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
     """Return the first rows of a decoded request as plain records or lists.
 
     Raises:
-        LoadError: the rows have not as many cells as there are columns.
+        LoadError: the rows have not as many cells as there are columns, or are no rows but an image.
     """
     inputs = request.inputs.again() if isinstance(request.inputs, Matrix) else request.inputs
+    if isinstance(inputs, ImageBody):
+        raise LoadError("an image says too little of a model's inputs; give an example as JSON or in Python")
     if isinstance(inputs, Records):
         return inputs.records[:limit]
     if isinstance(inputs, NamedTensors):

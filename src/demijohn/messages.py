@@ -2,22 +2,50 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns`` and ``NamedTensors`` are what a client wrote, read
-   but not yet checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors`` and ``ImageBody`` are what a client
+   wrote, read but not yet checked; ``Tensors`` have passed the signature.
+3. An image stays as it was written until the signature says where it belongs: before that nobody
+   knows whether it is one, nor which pixels are wanted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Tensors = dict[str, Array]  #: Named arrays; axis 0 is the row.
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image whose header has been read, and its pixels not yet."""
+
+    height: int
+    width: int
+    n_channels: int  #: Its own: 1 is grey, 3 are colours, 4 are colours and how opaque they are.
+    #: Reads ``(height, width, n_channels)`` uint8, in 1, 3 or 4 channels.
+    pixels: Callable[[int], Array]
+
+
+class ImageReader(Protocol):
+    """How a protocol's clients write an image in the place of a row's numbers, and how it is read."""
+
+    def is_image(self, cell: object) -> bool:
+        """Say whether a cell is written as an image."""
+
+    def open(self, cell: Any) -> Image:
+        """Read the header of an image.
+
+        Raises:
+            DecodeError: it cannot be read, and so ``pixels`` may find.
+            BodyTooLarge: with it the request has more pixels than are allowed.
+        """
 
 
 @dataclass(slots=True)
@@ -27,6 +55,7 @@ class Rows:
     rows: list[Any]
     columns: list[str] | None = None
     is_text: bool = False  #: Cells are text that the signature's dtypes must read (CSV).
+    images: ImageReader | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -46,6 +75,7 @@ class Records:
     """One ``{column: value}`` per row."""
 
     records: list[dict[str, Any]]
+    images: ImageReader | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)
@@ -53,6 +83,7 @@ class Columns:
     """One list of values per column name, all of one length."""
 
     columns: dict[str, Any]
+    images: ImageReader | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +96,16 @@ class NamedTensors:
     tensors: Mapping[str, Array]  #: Axis 0 is the row. Of any dtype; texts as str in an array of objects.
 
 
+@dataclass(frozen=True, slots=True)
+class ImageBody:
+    """A body that is an image as a whole: one row, for the one input that is an image."""
+
+    image: bytes  #: Encoded.
+    images: ImageReader
+
+
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors
+Inputs = WrittenInputs | Matrix | NamedTensors | ImageBody
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .batching import Stream
+from .config import MAX_PIXELS
 from .messages import Array, InferenceRequest, Matrix, NamedTensors, Rows, Tensors, plain
 from .predictor import Predictor
 from .protocols import native
@@ -63,15 +64,15 @@ class Model:
         Raises:
             MethodNotFound: the method answers as a whole.
         """
-        given = request_of(X)
-        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         predictor = self._resolve()
+        given = request_of(X, predictor.max_pixels)
+        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         return predictor.stream(method, request, time.monotonic() + predictor.deadline_s)
 
     def _call(self, method: str, X: Any, parameters: dict[str, Any]) -> Array | Tensors:  # noqa: N803
-        given = request_of(X)
-        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         predictor = self._resolve()
+        given = request_of(X, predictor.max_pixels)
+        request = InferenceRequest(given.inputs, {**given.parameters, **parameters})
         response = predictor.predict(method, request, time.monotonic() + predictor.deadline_s)
         predictor.count(response)
         outputs = response.outputs
@@ -123,12 +124,13 @@ class Model:
         return f"<table><caption>{title}</caption>{head}{rows}</table>"
 
 
-def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
+def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
     """Read what a caller in Python passed.
 
     Args:
         X: JSON as Flask parses it, an array, a list of arrays, a dict of arrays (all rows of each
             input), a DataFrame, or a sparse matrix.
+        max_pixels: Of all images in it.
 
     Raises:
         SignatureMismatch: it is none of these.
@@ -153,7 +155,7 @@ def request_of(X: Any) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
         return InferenceRequest(NamedTensors(X))
     if isinstance(X, (list, tuple)):
         X = [_row(row) for row in X]  # noqa: N806
-    return native.read_document(X)
+    return native.read_document(X, max_pixels)
 
 
 def _rows_of(array: Array) -> Rows:

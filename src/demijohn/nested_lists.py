@@ -9,7 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,7 +23,12 @@ Sizes = Sequence[int]
 
 
 def cast_nested(
-    rows: Sequence[Any], spec: TensorSpec, caster: Caster, name: str | None, problems: Problems
+    rows: Sequence[Any],
+    spec: TensorSpec,
+    caster: Caster,
+    name: str | None,
+    problems: Problems,
+    first_row: int = 0,
 ) -> Array:
     """Cast rows to ``(n_rows, *row shape)``.
 
@@ -33,16 +38,17 @@ def cast_nested(
         caster: Of that spec.
         name: Of the tensor, for the problems; None where the model has only this one.
         problems: Gains what does not fit.
+        first_row: Where in the request the rows begin.
 
     Returns:
         The tensor; its content is meaningless if problems were added.
     """
     found = _rectangle(rows, spec.shape[1:])
     if found is None:
-        _name_misfits(rows, spec.shape[1:], caster, name, problems)
+        _name_misfits(enumerate(rows, first_row), spec.shape[1:], caster, name, problems)
         return np.empty(0)
     sizes, cells = found
-    values = caster.flat(cells, Place(name, sizes), problems)
+    values = caster.flat(cells, Place(name, sizes, first_row), problems)
     return values.reshape(len(rows), *sizes)
 
 
@@ -62,9 +68,9 @@ def _rectangle(rows: Sequence[Any], shape: Sizes) -> tuple[list[int], list[Any]]
 
 
 def _name_misfits(
-    rows: Sequence[Any], shape: Sizes, caster: Caster, name: str | None, problems: Problems
+    rows: Iterable[tuple[int, Any]], shape: Sizes, caster: Caster, name: str | None, problems: Problems
 ) -> None:
-    for row, value in enumerate(rows):
+    for row, value in rows:
         found = _rectangle([value], shape)
         if found is None:
             _Walk(row, name, shape, problems).check(value, ())

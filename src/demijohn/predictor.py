@@ -111,6 +111,11 @@ class Predictor:
         """Return how long an answer may take, in seconds."""
         return self._settings.deadline_s
 
+    @property
+    def max_pixels(self) -> int:
+        """Return how many pixels the images of one request may have."""
+        return self._settings.max_pixels
+
     def predict(self, method: str, request: InferenceRequest, deadline: float) -> InferenceResponse:
         """Answer one request; blocks until then.
 

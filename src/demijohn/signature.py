@@ -22,7 +22,18 @@ from .array_casting import cast_array, narrow
 from .casting import Caster, Problems
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
-from .messages import Array, Inputs, Matrix, NamedTensors, Records, Rows, Tensors, WrittenInputs
+from .image_casting import as_written, cast_images, image_axes, takes_image_body, without_names
+from .messages import (
+    Array,
+    ImageBody,
+    Inputs,
+    Matrix,
+    NamedTensors,
+    Records,
+    Rows,
+    Tensors,
+    WrittenInputs,
+)
 from .nested_lists import cast_nested
 from .ragged_rows import cast_ragged
 from .record_blocks import RecordBlocks
@@ -75,6 +86,11 @@ class Signature:
         """Column names in the model's order; None for a model without column names."""
         return tuple(spec.name for spec in self.inputs) if self.layout == "table" else None
 
+    @property
+    def takes_image_body(self) -> bool:
+        """Say whether one image, as a whole body, can be a row."""
+        return takes_image_body(self.layout, self.inputs)
+
     def as_json(self) -> dict[str, Any]:
         """Return the form in which ``GET /models/{name}`` shows it."""
         return {
@@ -123,6 +139,8 @@ class Signature:
             if short is not None:
                 return self._name_columns(short)
             inputs = inputs.again()
+        if isinstance(inputs, ImageBody):
+            inputs = as_written(inputs, self.layout, self.inputs)
         problems = Problems()
         tensors = self._validate(inputs, problems)
         problems.raise_if_any()
@@ -145,39 +163,50 @@ class Signature:
             return self._validate_arrays(inputs.tensors, problems)
         if self.layout == "table":
             return self._validate_named(inputs, problems)
+        inputs = without_names(inputs, self.inputs)
         if self.layout == "tensors":
             return self._validate_tensors(inputs, problems)
         spec = self.inputs[0]
         rows = rows_of(inputs, spec)
-        return {spec.name: self._cast_rows(rows, None, problems, is_text=_is_text(inputs))}
+        return {spec.name: self._cast_rows(rows, None, problems, inputs)}
 
-    def _cast_rows(self, rows: list[Any], name: str | None, problems: Problems, *, is_text: bool) -> Array:
+    def _cast_rows(
+        self, rows: list[Any], name: str | None, problems: Problems, inputs: WrittenInputs
+    ) -> Array:
         """Cast rows by position, for a model of one input."""
         if self.layout != "matrix" and len(self.inputs[0].shape) == 1:
             rows = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
         elif self.layout == "matrix" and len(self.inputs[0].shape) <= 2 and not self.inputs[0].ragged_rank:
-            return self._caster(0, is_text=is_text).matrix(rows, problems)
-        return self._cast(0, rows, name, problems, is_text=is_text)
+            return self._caster(0, is_text=_is_text(inputs)).matrix(rows, problems)
+        return self._cast(0, rows, name, problems, inputs)
 
     def _cast(
-        self, index: int, cells: Sequence[Any] | Array, name: str | None, problems: Problems, *, is_text: bool
+        self,
+        index: int,
+        cells: Sequence[Any] | Array,
+        name: str | None,
+        problems: Problems,
+        inputs: WrittenInputs,
     ) -> Array:
         """Cast what was written for one input."""
         spec = self.inputs[index]
-        caster = self._caster(index, is_text=is_text)
+        caster = self._caster(index, is_text=_is_text(inputs))
         if spec.ragged_rank:
             return cast_ragged(cells, spec, caster, name, problems)
         if len(spec.shape) == 1:
             return caster.column(cells, name, problems)
         if isinstance(cells, np.ndarray):
             return cast_array(cells, spec, caster, name, problems)
+        images, axes = inputs.images, image_axes(spec)
+        if images is not None and axes is not None and any(map(images.is_image, cells)):
+            return cast_images(cells, spec, axes, caster, images, name, problems)
         return cast_nested(cells, spec, caster, name, problems)
 
     def _validate_tensors(self, inputs: WrittenInputs, problems: Problems) -> Tensors:
         names = [spec.name for spec in self.inputs]
         if isinstance(inputs, Rows) and len(names) == 1 and inputs.columns != names:
             check_any_rows(inputs.rows)
-            return {names[0]: self._cast_rows(inputs.rows, names[0], problems, is_text=inputs.is_text)}
+            return {names[0]: self._cast_rows(inputs.rows, names[0], problems, inputs)}
         if isinstance(inputs, Rows) and inputs.columns is None:
             raise SignatureMismatch(
                 f"The model has several inputs: send records, or columns by name, of {', '.join(names[:8])}",
@@ -204,12 +233,11 @@ class Signature:
             check_any_rows(())
         absent = [None] * len(next(iter(columns.values())))
         cells = [columns.get(spec.name, absent) for spec in self.inputs]
-        is_text = _is_text(inputs)
-        block = None if is_text else self._block(cells)
+        block = None if _is_text(inputs) else self._block(cells)
         if block is not None:
             return {spec.name: block[index] for index, spec in enumerate(self.inputs)}
         return {
-            spec.name: self._cast(index, cells[index], spec.name, problems, is_text=is_text)
+            spec.name: self._cast(index, cells[index], spec.name, problems, inputs)
             for index, spec in enumerate(self.inputs)
         }
 

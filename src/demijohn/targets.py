@@ -20,7 +20,6 @@ from .errors import ConfigurationError, LoadError
 from .pool import check_name
 from .runtimes.folder_formats import is_model_folder
 from .runtimes.folders import stamp_of_folder
-from .runtimes.formats import MODEL_SUFFIXES
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
@@ -163,7 +162,7 @@ def stem(path: Path) -> str:
 
 def is_called_a_model(path: Path) -> bool:
     """Say whether a file's name promises a model, as a model folder's content does."""
-    return path.suffix.lower() in MODEL_SUFFIXES or is_model_folder(path)
+    return is_model_folder(path) or runtimes.promises_a_model(path)
 
 
 def _as_name(text: str) -> str:

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from demijohn import runtimes
 from demijohn.errors import LoadError, MissingExtra, UntrustedArtifact
+from demijohn.runtimes import third_parties
 
 X = np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 4.0]])
 MODEL = make_pipeline(StandardScaler(), LinearRegression()).fit(X, [1.0, 2.0, 3.0])
@@ -280,6 +281,6 @@ def test_others_may_register_a_runtime(monkeypatch):
         assert (group, name) == ("demijohn.runtimes", "theirs")
         return [Theirs]
 
-    monkeypatch.setattr(runtimes, "entry_points", found)
+    monkeypatch.setattr(third_parties, "entry_points", found)
     assert runtimes.framework_of(Model()) == "theirs"
     assert runtimes.wrap(Model())[0] == "adapted"

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.estimators import fitted_estimators
@@ -120,3 +121,16 @@ def test_every_field_of_an_array_of_records_counts() -> None:
 
     assert digest("a", "b") == digest("a", "b")
     assert len({digest("a", "b"), digest("b", "a"), digest("a", "b", last=5)}) == 3
+
+
+@pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_model_that_counts_its_calls_keeps_its_digest(algorithm: Any, dtype: Any) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 2)).astype(dtype)
+    model = KNeighborsClassifier(3, algorithm=algorithm).fit(rows, np.arange(40) % 2)
+    before = digest_of(model, None)
+    model.predict(rows)
+    assert digest_of(model, None) == before is not None
+    rows[0, 0] += 1
+    other = KNeighborsClassifier(3, algorithm=algorithm).fit(rows, np.arange(40) % 2)
+    assert digest_of(other, None) != before

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -13,10 +12,10 @@ import pandas as pd
 import pytest
 import urllib3
 from flask import Flask
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LinearRegression
-from tests.web.pages import CHROMIUM, FITS, PAYLOADS, Watch, app_in_a_thread, demijohn_serve, fit_flowers
+from tests.web.pages import FITS, PAYLOADS, app_in_a_thread, demijohn_serve, fit_flowers
 from tests.web.rig import Gallery
 
 from demijohn import Demijohn
@@ -49,37 +48,6 @@ def keyed_address() -> Iterator[str]:
 
     with app_in_a_thread(app) as port:
         yield f"http://127.0.0.1:{port}/ml"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        reason = "no Chromium on this machine: install Debian's, or Google's, and it is found on PATH"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of a fresh profile; at the end it has asked this host alone and run nothing foreign."""
-    watch = Watch()
-    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("request", watch.request)
-        page.on("console", watch.message)
-        page.on("pageerror", lambda error: watch.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: watch.complaints.append(f"dialog {dialog.message}"))
-        yield page
-        assert page.evaluate("window.ran") is None
-        watch.check(page.url)
 
 
 def predict(page: Page, method: str = "predict") -> None:

@@ -25,6 +25,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from tests.images import b64, png
 from tests.web.rig import (
     CLASSIFIER,
     IRIS,
@@ -41,6 +42,7 @@ from tests.web.rig import (
 from demijohn import Demijohn
 from demijohn.errors import DemijohnError, RequestError, ServerError
 from demijohn.predictor import Predictor
+from demijohn.protocols import image_media
 from demijohn.web import answers
 
 TABLE = pd.DataFrame(
@@ -79,6 +81,9 @@ def stay(
 
 def hand_on(rows: Any) -> Any:
     return rows
+
+
+IMAGE = b64(png(np.zeros((2, 3), np.uint8)))["b64"]
 
 
 def make_app(**settings: Any) -> Flask:
@@ -412,6 +417,10 @@ def test_an_error_answers_what_is_promised(client: FlaskClient, document: Docume
         ("/models/album/predict", [[[[1, 2, 3], [4, 5, 6]], 1]]),
         ("/models/album/predict", {"inputs": {"image": [[[1, 2, 3], [4, 5, 6]]]}}),
         ("/models/film/predict", [[[1, 2, 3]]]),
+        ("/models/images/predict", [{"b64": 1}]),
+        ("/models/images/predict", [{"b64": "", "more": 1}]),
+        ("/models/matrix/predict", [{"b64": IMAGE}]),
+        ("/models/pair/predict", [{"text": {"b64": IMAGE}, "n": 1}]),
         ("/models/neighbors/kneighbors", {"instances": [[1, 2, 3, 4]], "params": {"n_jobs": 2}}),
     ],
 )
@@ -420,6 +429,28 @@ def test_what_does_not_fit_its_type_is_refused(
 ) -> None:
     assert not document.fits(document.body(path), body)
     assert client.post(f"/ml{path}", json=body).status_code == 422
+
+
+def test_a_model_of_one_image_takes_it_as_a_body(client: FlaskClient, document: Document) -> None:
+    forms = {
+        name: set(document.paths[f"/models/{name}/predict"]["post"]["requestBody"]["content"])
+        for name in ("images", "film", "album", "matrix", "texts", "table")
+    }
+    plain = {"application/json", "text/csv"}
+    whole = plain | {"image/png", "image/jpeg"}
+    assert forms == {"images": whole, "film": whole} | dict.fromkeys(
+        ("album", "matrix", "texts", "table"), plain
+    )
+    body = png(np.zeros((2, 3), np.uint8))
+    answer = client.post("/ml/models/images/predict", data=body, content_type="image/png")
+    assert answer.json["predictions"] == [0]
+
+
+def test_without_pillow_no_images_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_media, "is_available", lambda: False)
+    document = Document.of(make_app().test_client())
+    assert "image/png" not in document.paths["/models/images/predict"]["post"]["requestBody"]["content"]
+    assert not document.fits(document.body("/models/images/predict"), [{"b64": IMAGE}])
 
 
 @pytest.mark.parametrize(
@@ -444,6 +475,10 @@ def test_what_does_not_fit_its_type_is_refused(
         ("/models/film/predict", [[[1, 2]], [[3, 4]]]),
         ("/models/gallery/find", ["a rose"]),
         ("/models/film/predict", {"inputs": [{"frames": [[1, 2], [3, 4], [5, 6]]}]}),
+        ("/models/images/predict", [{"b64": IMAGE}, [[[1], [2], [3]], [[4], [5], [6]]]]),
+        ("/models/images/predict", {"instances": [{"b64": IMAGE}]}),
+        ("/models/album/predict", [{"image": {"b64": IMAGE}, "age": 1}]),
+        ("/models/album/predict", {"inputs": {"image": [{"b64": IMAGE}], "age": [1]}}),
     ],
 )
 def test_what_fits_its_type_is_answered_with_what_is_promised(

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from demijohn import kernels
-from demijohn.config import Settings
+from demijohn.config import MAX_PIXELS, Settings
 from demijohn.errors import (
     DemijohnError,
     ModelError,
@@ -27,6 +27,8 @@ from demijohn.errors import (
 from demijohn.messages import (
     Columns,
     Encoded,
+    ImageBody,
+    ImageReader,
     InferenceRequest,
     InferenceResponse,
     Inputs,
@@ -36,12 +38,12 @@ from demijohn.messages import (
     Tensors,
 )
 
-from . import csv_media, json_media
+from . import csv_media, image_media, json_media
 
 JSON = "application/json"
 CSV = "text/csv"
 PROBLEM = "application/problem+json"
-BODIES = (JSON, CSV)  #: Media types that ``decode`` reads.
+BODIES = (JSON, CSV, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
 ANSWERS = (JSON, CSV)  #: Media types that ``encode`` writes, the default first.
 
 
@@ -77,10 +79,12 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         if media_type == CSV:
             has_header = options.get("header", "present").lower() != "absent"
             return InferenceRequest(csv_media.decode(body, has_header=has_header))
+        if media_type in image_media.MEDIA_TYPES:
+            return InferenceRequest(ImageBody(body, image_media.Images(settings.max_pixels, media_type)))
     numbers = kernels.read_matrix(body, settings.max_elements) if kernels.IS_BUILT else None
     if numbers is not None:
         return InferenceRequest(Matrix(numbers, lambda: _read_rows(body, settings)))
-    return read_document(json_media.parse(body, settings))
+    return read_document(json_media.parse(body, settings), settings.max_pixels)
 
 
 def _read_rows(body: bytes, settings: Settings) -> Rows:
@@ -94,14 +98,19 @@ def _split(content_type: str) -> tuple[str, dict[str, str]]:
     return media_type.strip().lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs}
 
 
-def read_document(document: Any) -> InferenceRequest:
+def read_document(document: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:
     """Read one of the JSON body forms, parsed.
+
+    Args:
+        document: As JSON has it.
+        max_pixels: Of all images in it.
 
     Raises:
         SignatureMismatch: it is none of them.
     """
+    images = image_media.Images(max_pixels)
     if isinstance(document, list):
-        return InferenceRequest(_rows_or_records(document))
+        return InferenceRequest(_rows_or_records(document, images))
     if not isinstance(document, dict):
         raise _unknown_form(document)
     forms = [key for key in document if key in _FORMS]
@@ -111,7 +120,7 @@ def read_document(document: Any) -> InferenceRequest:
     parameters = document.get("params", {})
     if not isinstance(parameters, dict):
         raise ParameterMismatch("'params' must be an object of the method's arguments")
-    return InferenceRequest(_FORMS[forms[0]](document[forms[0]]), parameters)
+    return InferenceRequest(_FORMS[forms[0]](document[forms[0]], images), parameters)
 
 
 def _unknown_form(document: Any) -> SignatureMismatch:
@@ -125,35 +134,37 @@ def _unknown_form(document: Any) -> SignatureMismatch:
     )
 
 
-def _rows_or_records(rows: Any) -> Inputs:
+def _rows_or_records(rows: Any, images: ImageReader) -> Inputs:
     if not isinstance(rows, list):
         raise _misfit("a list of rows or of records", rows)
-    return Records(rows) if rows and isinstance(rows[0], dict) else Rows(rows)
+    if rows and isinstance(rows[0], dict):
+        return Records(rows, images)
+    return Rows(rows, images=images)
 
 
-def _tensor_or_columns(inputs: Any) -> Inputs:
-    return Columns(inputs) if isinstance(inputs, dict) else _rows_or_records(inputs)
+def _tensor_or_columns(inputs: Any, images: ImageReader) -> Inputs:
+    return Columns(inputs, images) if isinstance(inputs, dict) else _rows_or_records(inputs, images)
 
 
-def _records(records: Any) -> Inputs:
+def _records(records: Any, images: ImageReader) -> Inputs:
     if not isinstance(records, list):
         raise _misfit("a list of records", records)
-    return Records(records)
+    return Records(records, images)
 
 
-def _split_frame(frame: Any) -> Inputs:
+def _split_frame(frame: Any, images: ImageReader) -> Inputs:
     """Read ``{"columns": [...], "index": [...], "data": [[...]]}``; the index is the client's own."""
     if not isinstance(frame, dict) or not isinstance(frame.get("data"), list):
         raise _misfit("an object with 'data', and 'columns' beside it", frame)
     columns = frame.get("columns")
     if columns is None:
-        return Rows(frame["data"])
+        return Rows(frame["data"], images=images)
     if not isinstance(columns, list) or not all(type(name) in (str, int, float) for name in columns):
         raise _misfit("'columns' as a list of names", columns)
-    return Rows(frame["data"], columns=[str(name) for name in columns])
+    return Rows(frame["data"], columns=[str(name) for name in columns], images=images)
 
 
-_FORMS: dict[str, Callable[[Any], Inputs]] = {
+_FORMS: dict[str, Callable[[Any, ImageReader], Inputs]] = {
     "instances": _rows_or_records,
     "inputs": _tensor_or_columns,
     "dataframe_split": _split_frame,

@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
 from demijohn.errors import ConfigurationError, LoadError, UntrustedArtifact
 
+from . import third_parties
 from .artifacts import Content, read_artifact
 from .base import Artifact, Joining, Runtime, UnopenedModel
-from .formats import DATA_SUFFIXES
+from .formats import DATA_SUFFIXES, MODEL_SUFFIXES, Format
 
 __all__ = ["RUNTIMES", "Artifact", "Joining", "Runtime", "framework_of", "inspect", "load", "wrap"]
 
 #: Root module of a framework -> the module that adapts it, which has ``wrap(model, ...)``. Others come
-#: from the entry points ``demijohn.runtimes``, named after the root module.
+#: from other packages: ``third_parties``.
 RUNTIMES: Mapping[str, str] = {
     "catboost": "demijohn.runtimes.catboost",
     "keras": "demijohn.runtimes.keras",
@@ -60,7 +60,7 @@ def framework_of(model: object) -> str:
     if isinstance(model, type):
         raise LoadError(f"{model.__name__} is a class; give a fitted instance of it")
     roots = [base.__module__.partition(".")[0] for base in type(model).__mro__]
-    others = {entry.name for entry in entry_points(group="demijohn.runtimes")}
+    others = third_parties.names()
     for root in roots:
         if root in others or root in RUNTIMES:
             return root
@@ -109,7 +109,32 @@ def inspect(path: Path | str) -> Artifact:
     Raises:
         LoadError: the file is missing, unreadable, empty or of an unknown format.
     """
-    return read_artifact(path)[0]
+    return read_artifact(path, _formats_of_others)[0]
+
+
+def _formats_of_others() -> Sequence[Format]:
+    return third_parties.formats(RUNTIMES.keys())
+
+
+def promises_a_model(path: Path) -> bool:
+    """Say whether a file's name is one that files of models go by.
+
+    So it may be where another package, whose formats are not known then, cannot be imported: what is
+    wrong with the file is to be told.
+    """
+    suffix = path.suffix.lower()
+    try:
+        return suffix in MODEL_SUFFIXES or any(suffix in one.suffixes for one in _formats_of_others())
+    except LoadError:
+        return True
+
+
+def _promises_data(path: Path) -> bool:
+    """Say whether a file's name promises that loading it runs no code."""
+    suffix = path.suffix.lower()
+    if suffix in DATA_SUFFIXES or suffix in MODEL_SUFFIXES:
+        return suffix in DATA_SUFFIXES
+    return any(suffix in one.suffixes and one.trust != "code" for one in _formats_of_others())
 
 
 def load(
@@ -125,7 +150,7 @@ def load(
     """Load a model file that the operator named.
 
     Args:
-        path: A file of one of ``formats.FORMATS``.
+        path: A file of one of ``formats.FORMATS``, or of another package's.
         example: As in ``wrap``.
         strict_versions: Refuse a model that another version of its framework saved.
         allow_code: False refuses formats whose loading runs code (for watched folders).
@@ -139,13 +164,13 @@ def load(
         MissingExtra: a framework is not installed; says which extra brings it.
         LoadError: missing, broken, unknown, of another version (strict), or no fitted model.
     """
-    artifact, content = read_artifact(path)
+    artifact, content = read_artifact(path, _formats_of_others)
     if artifact.runs_code and not allow_code:
         raise UntrustedArtifact(
             f"{path} is a {artifact.format} file, and loading one runs the code in it;"
             " name the file yourself, or save the model as .skops"
         )
-    if artifact.runs_code and Path(path).suffix.lower() in DATA_SUFFIXES:
+    if artifact.runs_code and _promises_data(Path(path)):
         raise UntrustedArtifact(
             f"{path} is no {Path(path).suffix} file but a {artifact.format} file, and loading one runs the"
             " code in it; if you trust its author, give it a name that says what it is"
@@ -167,9 +192,10 @@ def _load_and_note(artifact: Artifact, content: Content) -> tuple[object, tuple[
     from .versions import notes_of
 
     module, _, function = artifact.loader.partition(":")
+    package = "demijohn.runtimes." if artifact.framework in RUNTIMES else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = getattr(importlib.import_module(f"demijohn.runtimes.{module}"), function)(artifact, content)
+        model = getattr(importlib.import_module(package + module), function)(artifact, content)
     return model, notes_of(caught)
 
 
@@ -178,5 +204,4 @@ def _module_for(framework: str) -> ModuleType:
         return importlib.import_module("demijohn.runtimes.function")
     if framework in RUNTIMES:
         return importlib.import_module(RUNTIMES[framework])
-    (entry,) = entry_points(group="demijohn.runtimes", name=framework)
-    return cast(ModuleType, entry.load())
+    return third_parties.module_for(framework)

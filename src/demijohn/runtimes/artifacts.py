@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import os
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from demijohn.errors import LoadError, UnknownFormat
@@ -24,6 +25,7 @@ from .folders import FolderContent, digest_of_folder, read_folder
 from .formats import FORMATS, Format, format_of, is_torch_pickle
 
 Content = bytes | FolderContent  #: Of a model file, or of a model folder.
+Others = Callable[[], Sequence[Format]]
 
 _WEIGHTS_ALONE = (
     "it is what torch.save writes, weights without a model or a pickle of anything;"
@@ -41,8 +43,12 @@ _HINTS = (
 )
 
 
-def read_artifact(path: Path | str) -> tuple[Artifact, Content]:
+def read_artifact(path: Path | str, others: Others = tuple) -> tuple[Artifact, Content]:
     """Read a model file or folder once and describe it.
+
+    Args:
+        path: Of the file.
+        others: Returns the formats of other packages; asked where none of ours matches.
 
     Returns:
         The description, and the bytes that it describes.
@@ -63,7 +69,7 @@ def read_artifact(path: Path | str) -> tuple[Artifact, Content]:
         raise LoadError(f"{path}: {_reason(error)}") from error
     if not content:
         raise LoadError(f"{path} is empty")
-    found = _format_of(content, path)
+    found = _format_of(content, path, others)
     return _describe(path, found, _digest(found, content, path), len(content)), content
 
 
@@ -84,7 +90,8 @@ def _digest(found: Format, content: bytes, path: Path) -> str:
     """Return the SHA-256 of a file, and of those beside it that belong to it."""
     if found.whole_digest is not None:
         module, _, function = found.whole_digest.partition(":")
-        over_all = getattr(importlib.import_module(f"demijohn.runtimes.{module}"), function)
+        package = "demijohn.runtimes." if found in FORMATS else ""
+        over_all = getattr(importlib.import_module(package + module), function)
         try:
             whole: str | None = over_all(content, path)
         except LoadError as error:
@@ -115,11 +122,14 @@ def _reason(error: Exception) -> str:
     return reasons.get(getattr(error, "errno", 0), getattr(error, "strerror", None) or str(error))
 
 
-def _format_of(content: bytes, path: Path) -> Format:
+def _format_of(content: bytes, path: Path, others: Others) -> Format:
     found = format_of(content)
+    if found is None:
+        theirs = others()
+        found = next((one for one in theirs if one.matches(content)), None)
     if found is None:
         hint = next((f"; {hint}" for magic, hint in _HINTS if content.startswith(magic)), "")
         hint = f"; {_WEIGHTS_ALONE}" if is_torch_pickle(content) else hint
-        known = ", ".join(one.name for one in FORMATS)
+        known = ", ".join(one.name for one in (*FORMATS, *theirs))
         raise UnknownFormat(f"{path} is of no known format: expected one of {known}{hint}")
     return found

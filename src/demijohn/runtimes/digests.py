@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,16 +61,27 @@ def _is_known(part: object) -> bool:
     return all(module.partition(".")[0] in KNOWN for module in modules)
 
 
-class _Pickler(pickle.Pickler):
-    """Writes of arrays of records the fields alone.
+#: Classes of search trees in ``sklearn.neighbors``, and where in their state they count their calls.
+_SEARCH_TREES = {"KDTree", "KDTree32", "BallTree", "BallTree32"}
+_COUNTS = slice(7, 11)
 
-    Between them lies whatever was in memory before: a forest that is loaded twice has two pickles.
+
+class _Pickler(pickle.Pickler):
+    """Leaves out what is not the model's own.
+
+    Between the fields of an array of records lies whatever was in memory before: a forest that is loaded
+    twice has two pickles. A search tree counts its calls: a neighbours model has another pickle after each.
     """
 
     def reducer_override(self, part: object) -> Any:
         if isinstance(part, np.ndarray) and part.dtype.names:
             names = part.dtype.names
             return _fields, (names, *(part[name] for name in names))
+        kind = type(part)
+        if kind.__name__ in _SEARCH_TREES and kind.__module__.startswith("sklearn.neighbors."):
+            state = list(cast(Any, part).__getstate__())
+            del state[_COUNTS]
+            return _fields, ((kind.__name__,), *state)
         return NotImplemented
 
 

@@ -48,9 +48,10 @@ class Format:
     """One format of model files."""
 
     name: str
-    framework: str  #: The runtime that loads it: a key of ``RUNTIMES``.
+    framework: str  #: The runtime that loads it: a key of ``RUNTIMES``, or a third party's entry point.
     trust: Trust
-    #: ``module:function`` below ``demijohn.runtimes``: from an ``Artifact`` and its content to the model.
+    #: ``module:function``, from an ``Artifact`` and its content to the model. The module is below
+    #: ``demijohn.runtimes``, or a third party's by its whole name.
     loader: str
     matches: Callable[[bytes], bool]  #: Says whether a file's content is of this format.
     suffixes: tuple[

@@ -3,7 +3,7 @@
 Rules of this room:
 1. A body that fits its type fits the signature, but for what JSON Schema cannot say: that columns
    of ``{"inputs": {...}}`` have one length, that a free size is one in all rows, that 3.0 is no
-   integer, which years an instant can have.
+   integer, which years an instant can have, what is in an image.
 2. An answer always fits its type; what is not known of a method's outputs is left open.
 3. A type that is used more than once is kept once, under ``components``.
 
@@ -20,7 +20,9 @@ import numpy as np
 import orjson
 from apispec import APISpec
 
+from demijohn.image_casting import image_axes
 from demijohn.predictor import Predictor
+from demijohn.protocols import image_media
 from demijohn.signature import Signature, TensorSpec, as_json_value
 
 JsonType = dict[str, Any]  #: A JSON Schema.
@@ -188,7 +190,22 @@ def _forms(signature: Signature, name: str, components: Components) -> dict[str,
 
 
 def _matrix_row(spec: TensorSpec, components: Components) -> JsonType:
-    return _nested(_kept_cell(spec, components), spec.shape[1:] or (-1,))
+    return _or_image(spec, _nested(_kept_cell(spec, components), spec.shape[1:] or (-1,)), components)
+
+
+def _or_image(spec: TensorSpec, row: JsonType, components: Components) -> JsonType:
+    """Return the type of a row that may be written as an image too, where it can be one."""
+    if image_axes(spec) is None or not image_media.is_available():
+        return row
+    image = {
+        "title": "Image",
+        "type": "object",
+        "description": "A PNG or JPEG file.",
+        "properties": {image_media.KEY: {"type": "string", "contentEncoding": "base64"}},
+        "required": [image_media.KEY],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [row, components.keep("image", image)]}
 
 
 def _nested(cell: JsonType, sizes: Sequence[int]) -> JsonType:
@@ -225,7 +242,8 @@ def _table_forms(signature: Signature, name: str, components: Components) -> dic
 
 def _tensor_forms(signature: Signature, name: str, components: Components) -> dict[str, JsonType]:
     """Return the types of records and columns of tensors; of rows too where there is one input."""
-    cells = {spec.name: _nested(_kept_cell(spec, components), spec.shape[1:]) for spec in signature.inputs}
+    nested = {spec.name: _nested(_kept_cell(spec, components), spec.shape[1:]) for spec in signature.inputs}
+    cells = {spec.name: _or_image(spec, nested[spec.name], components) for spec in signature.inputs}
     cells = {one: components.keep(f"{name}.{one}", cell) for one, cell in cells.items()}
     required = [spec.name for spec in signature.inputs if not spec.is_optional]
     records = components.keep(f"{name}.records", _many(_record(cells, required)))

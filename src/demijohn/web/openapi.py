@@ -25,7 +25,7 @@ from flask import Response, g
 from demijohn.errors import DemijohnError, ModelNotFound, RequestError, ServerError
 from demijohn.pool import Pool
 from demijohn.predictor import Predictor
-from demijohn.protocols import json_media, native
+from demijohn.protocols import image_media, json_media, native
 
 from . import answers
 from .json_types import Components, JsonType, answer_type, body_type
@@ -188,9 +188,12 @@ class _Routes:
         text = csv_example(predictor, method)
         as_csv = {} if text is None else {"csv": keep(f"{name}.csv", {"value": text}, "example")}
         body = body_type(predictor, method, self._components)
+        takes_image = predictor.signature.of(method).takes_image_body and image_media.is_available()
         return {
             native.JSON: {"schema": body, **({"examples": as_json} if as_json else {})},
             native.CSV: {"schema": {"type": "string"}, **({"examples": as_csv} if as_csv else {})},
+            # "Content transferred in binary (octet-stream) MAY omit schema" -- OpenAPI 3.1.0, 4.8.14.3
+            **({media_type: {} for media_type in image_media.MEDIA_TYPES} if takes_image else {}),
         }
 
     def _answer(self, predictor: Predictor, method: str) -> JsonType:

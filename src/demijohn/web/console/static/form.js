@@ -5,16 +5,20 @@
  *   table   one field per column up to 256, sent as a record
  *   matrix  one number field per feature up to 64 of a flat row, sent as a list
  *   vector  one text area, sent as one value
- *   tensors one text area, the row as JSON; so for any row that no form can draw
+ *   tensors one field per input up to 32, sent as a record: an image, a value, or a text area for JSON
+ *   image   a matrix whose rows can be images: a file chooser, sent as an image
+ * Any row that no form can draw is one text area, the row as JSON.
  */
 
 import { ProblemError, addressOf, post } from "./api.js";
 import { h, tabList } from "./dom.js";
 import { createField, isJson, kindOf } from "./fields.js";
+import { createImageField, imageAxes } from "./image_field.js";
 import { drawProblem, drawResult } from "./result.js";
 
 const MOST_FEATURES = 64;
 const MOST_COLUMNS = 256;
+const MOST_TENSORS = 32;
 
 /**
  * @param {Object} model - as GET /models/{name} describes it
@@ -118,6 +122,11 @@ function drawFields(model) {
   const inputs = signature.inputs ?? [];
   const first = firstRow(model.example, inputs);
   if (signature.layout === "table" && inputs.length <= MOST_COLUMNS) return drawTable(inputs, first);
+  if (signature.layout === "tensors" && inputs.length <= MOST_TENSORS) return drawTensors(inputs, first);
+  if (signature.layout === "matrix" && imageAxes(inputs[0])) {
+    const field = createImageField(inputs[0], first, 0);
+    return fieldset([field], field.token, { kind: "single" });
+  }
   const n_features = inputs.length === 1 ? flatWidth(inputs[0]) : null;
   if (signature.layout === "matrix" && n_features !== null) return drawMatrix(inputs[0], n_features, first);
   if (signature.layout === "vector" && kindOf(inputs[0]?.dtype) === "str") return drawVector(inputs[0], first);
@@ -131,8 +140,27 @@ function flatWidth(spec) {
 
 function drawTable(inputs, first) {
   const fields = inputs.map((spec, index) => createField(spec, valueOf(first, spec.name, index), index));
-  const body = () => `{${fields.map((field) => `${JSON.stringify(field.name)}: ${field.token()}`).join(", ")}}`;
-  return fieldset(fields, body, { kind: "table", legend: "One row, a field per column" });
+  return fieldset(fields, recordOf(fields), { kind: "table", legend: "One row, a field per column" });
+}
+
+function recordOf(fields) {
+  return () => `{${fields.map((field) => `${JSON.stringify(field.name)}: ${field.token()}`).join(", ")}}`;
+}
+
+function drawTensors(inputs, first) {
+  const fields = inputs.map((spec, index) => {
+    const value = valueOf(first, spec.name, index);
+    if (imageAxes(spec)) return createImageField(spec, value, index);
+    return spec.shape?.length === 1 ? createField(spec, value, index) : createJsonField(spec, value, index);
+  });
+  return fieldset(fields, recordOf(fields), { kind: "single", legend: "One row, a field per input" });
+}
+
+function createJsonField(spec, initial, index) {
+  const area = h("textarea", { rows: 4, spellcheck: "false", class: "code" });
+  area.value = initial === undefined ? "" : JSON.stringify(initial);
+  const check = () => (isJson(area.value) ? null : "This is not JSON.");
+  return areaField(area, spec.name, `${spec.dtype} ${drawShape(spec.shape)}, as JSON`, () => area.value, check, index);
 }
 
 function drawMatrix(spec, n_features, first) {
@@ -171,18 +199,23 @@ export function drawShape(shape) {
 }
 
 function oneArea(area, name, hint, row, check) {
-  const error = h("p", { class: "field-error", id: "field-0-error", "data-testid": "field-error" });
-  Object.assign(area, { id: "field-0", name });
-  area.setAttribute("aria-describedby", `field-0-hint ${error.id}`);
-  const words = h("p", { class: "hint", id: "field-0-hint" }, hint);
-  const label = h("label", { for: "field-0" }, name);
+  return fieldset([areaField(area, name, hint, row, check, 0)], row, { kind: "single" });
+}
+
+function areaField(area, name, hint, token, unreadable, index) {
+  const id = `field-${index}`;
+  const error = h("p", { class: "field-error", id: `${id}-error`, "data-testid": "field-error" });
+  Object.assign(area, { id, name });
+  area.setAttribute("aria-describedby", `${id}-hint ${error.id}`);
+  const words = h("p", { class: "hint", id: `${id}-hint` }, hint);
+  const label = h("label", { for: id }, name);
   const showError = (text) => {
     error.textContent = text ?? "";
     if (text) area.setAttribute("aria-invalid", "true");
     else area.removeAttribute("aria-invalid");
   };
-  const field = { name, control: area, element: h("div", { class: "field" }, label, area, words, error), showError, unreadable: check };
-  return fieldset([field], row, { kind: "single" });
+  const element = h("div", { class: "field" }, label, area, words, error);
+  return { name, control: area, element, token, showError, unreadable };
 }
 
 /** What the submit needs of a writer: body, unreadable, place, clear. */
@@ -201,11 +234,18 @@ function fieldset(fields, row, { kind, legend }) {
       };
     },
     place: ({ column, expected, received }) => {
-      const field = fields.find(({ name }) => name === String(column)) ?? fields[column];
+      const field = fieldAt(fields, column);
       field?.showError(`Expected ${asText(expected)}; received ${asText(received)}.`);
       return Boolean(field);
     },
   };
+}
+
+/** The field that a problem's column is of: a name, an index, or a place in a tensor ("image[3,0]"). */
+function fieldAt(fields, column) {
+  if ((column ?? null) === null) return fields.length === 1 && fields[0].isImage ? fields[0] : undefined;
+  const tensor = String(column).replace(/\[[\d,]*\]$/, "");
+  return fields.find(({ name }) => name === String(column) || name === tensor) ?? fields[column];
 }
 
 /** The whole body, as it is sent. */

@@ -1,9 +1,10 @@
-/** An answer as text, and bars where it holds probabilities of classes; a refusal in its own words. */
+/** An answer as text, and bars where it holds probabilities; a refusal in its own words. */
 
 import { h } from "./dom.js";
 
 const MOST_SHOWN = 100;
 const MOST_BARS = 20;
+const ROUNDING = 1e-3; // of the sum of probabilities, in float32 or shorter
 const LONG_VALUE = 12; // characters; beyond, a value is set smaller so that a float stays on one line
 
 /**
@@ -33,8 +34,9 @@ export function drawResult({ value, text, duration_s }, method) {
 function drawPrediction(prediction, classes, method) {
   const isProbability = method === "predict_proba";
   if (Array.isArray(prediction) && classes?.length === prediction.length) {
-    return drawClasses(prediction, classes, isProbability);
+    return drawClasses(prediction, classes, isProbability || isDistribution(prediction));
   }
+  if (isDistribution(prediction)) return drawClasses(prediction, [...prediction.keys()], true);
   if (Array.isArray(prediction)) return drawPairs(prediction.map((value, index) => [index, value]));
   if (prediction !== null && typeof prediction === "object") return drawRecord(prediction, classes, isProbability);
   const text = asText(prediction);
@@ -45,10 +47,22 @@ function drawPrediction(prediction, classes, method) {
 function drawRecord(record, classes, isProbability) {
   const entries = Object.entries(record);
   if (!entries.every(([, value], index) => Array.isArray(value) && classes?.[index]?.length === value.length)) {
-    return drawPairs(entries);
+    if (!entries.some(([, value]) => isDistribution(value))) return drawPairs(entries);
+    return h("div", {}, entries.map(([name, value]) => drawOutput(name, drawPrediction(value, undefined, ""))));
   }
   return h("div", {}, entries.map(([name, values], index) =>
-    h("div", {}, h("h4", { class: "label" }, name), drawClasses(values, classes[index], isProbability))));
+    drawOutput(name, drawClasses(values, classes[index], isProbability))));
+}
+
+function drawOutput(name, output) {
+  return h("div", {}, h("h4", { class: "label" }, name), output);
+}
+
+/** Whether these are probabilities: numbers from 0 to 1 that add up to 1, as a network's softmax answers. */
+function isDistribution(values) {
+  if (!Array.isArray(values) || values.length < 2) return false;
+  if (!values.every((value) => typeof value === "number" && value >= 0 && value <= 1)) return false;
+  return Math.abs(values.reduce((sum, value) => sum + value, 0) - 1) <= ROUNDING;
 }
 
 function drawClasses(values, classes, isProbability) {
@@ -56,7 +70,7 @@ function drawClasses(values, classes, isProbability) {
   if (!isProbability) return drawPairs(pairs);
   const isLong = pairs.length > MOST_BARS;
   const shown = isLong ? pairs.toSorted((a, b) => b[1] - a[1]).slice(0, MOST_BARS) : pairs;
-  const best = Math.max(...values);
+  const best = values.reduce((most, value) => Math.max(most, value), -Infinity);
   const note = isLong ? h("p", { class: "muted small" }, `The ${MOST_BARS} likeliest of ${pairs.length} classes.`) : null;
   return h("div", {}, h("ul", { class: "bars" }, shown.map(([label, value]) => drawBar(label, value, best))), note);
 }
