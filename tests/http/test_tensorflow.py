@@ -46,6 +46,8 @@ def test_every_signature_is_a_method(server: Server) -> None:
     assert described["iris"]["methods"] == ["predict", "both"]
     assert described["words"]["methods"] == ["predict", "count"]
     assert described["iris"]["framework"] == "tensorflow"
+    assert described["iris"]["plan"]["survives_fork"] is False
+    assert described["iris"]["metadata"] == {"saved_by": f"TensorFlow {tf.__version__}"}
     assert described["iris"]["framework_version"] == tf.__version__
     for name, model in described.items():
         for method in model["methods"]:
@@ -158,6 +160,8 @@ def test_a_hostile_folder_is_refused_at_start(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "its graph does more than compute: ReadFile" in done.stderr
         assert "Traceback" not in done.stderr
+    trusted = [*DEMIJOHN, "inspect", str(path), "--trust"]
+    assert "methods" in subprocess.run(trusted, check=True, capture_output=True, text=True).stdout
 
 
 def test_predict_and_inspect_take_a_folder(folder: Path, tmp_path: Path) -> None:
