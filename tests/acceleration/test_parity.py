@@ -584,3 +584,56 @@ def test_a_part_of_several_outputs_is_compared_output_by_output(forest: Forest) 
 
     why = judge_part(Part(model, "predict_proba", step, lambda: ensemble)).why_not or ""
     assert why.startswith("ordinary batches: output_1: row 0, column 0: ")
+
+
+# Frameworks of float32 ----------------------------------------------------------------------
+
+_RNG = np.random.default_rng(0)
+_FAR = (1e4 * _RNG.normal(size=(200, 8))).astype(np.float32)
+_FAR[:, -1] = _RNG.normal(size=200) - _FAR[:, :-1].sum(axis=1)  # what is left is mostly rounding
+_NEAR = _RNG.normal(size=(200, 8)).astype(np.float32)
+
+
+def _summed(tensors: Tensors, order: int = 1, off: float = 0.0, dtype: Any = np.float32) -> Tensors:
+    """Sum a row's numbers in float32, one after another, and squeeze the sum."""
+    total = np.zeros(len(tensors["inputs"]), np.float32)
+    for column in tensors["inputs"].T[::order]:
+        total = total + column
+    return {"predict": np.tanh(total + np.float32(off)).astype(dtype)}
+
+
+def _judged(*, is_ordinary: bool = False, dtype: Any = np.float32) -> str | None:
+    sets = [ProbeSet("near", {"inputs": _NEAR}, True), ProbeSet("far", {"inputs": _FAR}, is_ordinary)]
+    engine = FunctionEngine(lambda tensors: _summed(tensors, -1, dtype=dtype), 1e-5)
+    return judge(engine, lambda tensors: _summed(tensors, dtype=dtype), sets).why_not
+
+
+def test_where_a_framework_of_float32_is_not_sure_itself_nobody_has_to_be() -> None:
+    assert (
+        np.abs(_summed({"inputs": _FAR})["predict"] - _summed({"inputs": _FAR}, -1)["predict"]).max() > 1e-4
+    )
+    assert _judged() is None
+
+
+def test_what_is_off_by_more_than_its_rounding_is_still_refused() -> None:
+    sets = [ProbeSet("near", {"inputs": _NEAR}, True), ProbeSet("far", {"inputs": _FAR})]
+
+    def off_far_away(tensors: Tensors) -> Tensors:
+        return _summed(tensors, -1, off=0.1 * float(np.abs(tensors["inputs"]).max() > 100))
+
+    engine = FunctionEngine(off_far_away, 1e-5)
+    assert str(judge(engine, _summed, sets).why_not).startswith("far: ")
+
+
+def test_in_ordinary_rows_nothing_is_granted() -> None:
+    assert str(_judged(is_ordinary=True)).startswith("far: ")
+
+
+def test_to_a_framework_that_answers_in_float64_nothing_is_granted() -> None:
+    assert str(_judged(dtype=np.float64)).startswith("far: ")
+
+
+def test_to_an_engine_that_counts_as_exact_nothing_is_granted() -> None:
+    sets = [ProbeSet("near", {"inputs": _NEAR}, True), ProbeSet("far", {"inputs": _FAR})]
+    engine = FunctionEngine(lambda tensors: _summed(tensors, -1))
+    assert judge(engine, _summed, sets).why_not is not None

@@ -3,7 +3,7 @@
 Rules of this room:
 1. Labels, whole numbers, bools and texts are equal, in value and kind; a number may be off by
    ``tolerance * max(|expected|, largest finite |value| of its output column)``, over the rows of
-   this batch and ordinary ones.
+   this batch and ordinary ones, and by what its column is granted beyond that.
 2. NaN equals NaN; an infinity equals itself alone.
 3. A difference is told in one line that an operator can read.
 
@@ -29,6 +29,7 @@ def difference(
     tolerance: float,
     first_row: int = 0,
     scales: Mapping[str, Array] | None = None,
+    granted: Mapping[str, Array] | None = None,
 ) -> str | None:
     """Compare two answers to the same rows.
 
@@ -38,6 +39,7 @@ def difference(
         tolerance: Relative, for numbers that are no whole numbers.
         first_row: What the first of these rows is called.
         scales: By output, how large its columns are in ordinary rows (see ``scales_of``).
+        granted: By output, how far numbers of its columns may be off beside the tolerance.
 
     Returns:
         None where they are equal, else the first difference: row, column, both values, how far off.
@@ -46,8 +48,10 @@ def difference(
         names = list(got) if isinstance(got, dict) else type(got).__name__
         return f"expected outputs {list(expected)}, got {names}"
     for name, wanted in expected.items():
-        scale = (scales or {}).get(name, _NO_SCALE)
-        why = _form(got[name], wanted) or _first_difference(got[name], wanted, tolerance, first_row, scale)
+        scale, beyond = ((given or {}).get(name, _NO_SCALE) for given in (scales, granted))
+        why = _form(got[name], wanted) or _first_difference(
+            got[name], wanted, tolerance, first_row, scale, beyond
+        )
         if why is not None:
             return f"{name}: {why}"
     return None
@@ -71,10 +75,10 @@ def _form(got: Any, expected: Array) -> str | None:
 
 
 def _first_difference(
-    got: Array, expected: Array, tolerance: float, first_row: int, scale: Array
+    got: Array, expected: Array, tolerance: float, first_row: int, scale: Array, granted: Array = _NO_SCALE
 ) -> str | None:
     if expected.dtype.kind in "fc":
-        is_same = _is_close(got, expected, tolerance, scale)
+        is_same = _is_close(got, expected, tolerance, scale, granted)
     elif expected.dtype.kind == "O":
         pairs = zip(got.ravel().tolist(), expected.ravel().tolist(), strict=True)
         is_same = np.array([_is_same(a, b, tolerance) for a, b in pairs], bool).reshape(got.shape)
@@ -89,10 +93,12 @@ def _first_difference(
     return f"row {first_row + place[0]}{column}: {_describe(got, expected, place, scale)}"
 
 
-def _is_close(got: Array, expected: Array, tolerance: float, scale: Array) -> Array:
+def _is_close(
+    got: Array, expected: Array, tolerance: float, scale: Array, granted: Array = _NO_SCALE
+) -> Array:
     is_finite = np.isfinite(got) & np.isfinite(expected)  # an infinity is within any tolerance of itself
     with np.errstate(invalid="ignore", over="ignore"):
-        allowed = tolerance * np.maximum(np.abs(expected), _scale(expected, scale))
+        allowed = tolerance * np.maximum(np.abs(expected), _scale(expected, scale)) + granted
         is_close = is_finite & (np.abs(got - expected) <= allowed)
     return np.asarray(is_close | (got == expected) | (np.isnan(got) & np.isnan(expected)))
 

@@ -26,7 +26,10 @@ from .pickles import missing_extra
 OLDEST_KERAS = (3, 12)
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_WHERE = ("Exception encountered when", "Graph execution error", "Detected at node", "<stack traces", "[[")
+_WHERE = (
+    "Exception encountered when", "Graph execution error", "Detected at node", 'File "', "<stack traces",
+    "[[",
+)  # fmt: skip
 
 #: Backend -> the module it is. In this order where nobody has said which.
 _BACKENDS = {"tensorflow": "tensorflow", "torch": "torch", "jax": "jax"}
