@@ -283,7 +283,9 @@ class Ledger(Silence):
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []
 
-    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+    def call_finished(
+        self, method: str, n_rows: int, n_requests: int, duration_s: float, waited_s: float = 0.0
+    ) -> None:
         assert duration_s >= 0
         self.calls.append((method, n_rows, n_requests))
 

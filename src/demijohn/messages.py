@@ -2,8 +2,8 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns`` and ``NamedTensors`` are what a client wrote, read
-   but not yet checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors`` and ``RawTensor`` are what a client
+   wrote, read but not yet checked; ``Tensors`` have passed the signature.
 """
 
 from __future__ import annotations
@@ -65,8 +65,15 @@ class NamedTensors:
     tensors: Mapping[str, Array]  #: Axis 0 is the row. Of any dtype; texts as str in an array of objects.
 
 
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """The bytes of the only input of a model, which alone knows its dtype and shape."""
+
+    body: bytes  #: Row-major, little-endian; of a text, the text itself.
+
+
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors
+Inputs = WrittenInputs | Matrix | NamedTensors | RawTensor
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
@@ -94,6 +101,7 @@ class InferenceResponse(NamedTuple):
     classes: list[Any] | None = None  #: Column labels of predict_proba and decision_function.
     #: How long an engine ran in the request's own thread, in seconds; None: on the model's thread.
     inference_s: float | None = None
+    asked: float = 0.0  #: When the inputs had passed the signature, on ``time.monotonic()``'s clock.
 
 
 class Encoded(NamedTuple):

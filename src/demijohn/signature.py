@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from .array_casting import cast_array, narrow
+from .array_casting import cast_array, narrow, view_bytes
 from .casting import Caster, Problems
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
-from .messages import Array, Inputs, Matrix, NamedTensors, Records, Rows, Tensors, WrittenInputs
+from .messages import Array, Inputs, Matrix, NamedTensors, RawTensor, Records, Rows, Tensors, WrittenInputs
 from .nested_lists import cast_nested
 from .ragged_rows import cast_ragged
 from .record_blocks import RecordBlocks
@@ -75,6 +75,11 @@ class Signature:
         """Column names in the model's order; None for a model without column names."""
         return tuple(spec.name for spec in self.inputs) if self.layout == "table" else None
 
+    @property
+    def shaped_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs with as many sizes as their tensors have, where that is known."""
+        return tuple(map(self._known_shape, self.inputs))
+
     def as_json(self) -> dict[str, Any]:
         """Return the form in which ``GET /models/{name}`` shows it."""
         return {
@@ -123,10 +128,19 @@ class Signature:
             if short is not None:
                 return self._name_columns(short)
             inputs = inputs.again()
+        if isinstance(inputs, RawTensor):
+            inputs = self._read_raw(inputs.body)
         problems = Problems()
         tensors = self._validate(inputs, problems)
         problems.raise_if_any()
         return tensors
+
+    def _read_raw(self, body: bytes) -> NamedTensors:
+        """View the bytes of the only input as what the signature says they are."""
+        if len(self.inputs) != 1:
+            raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their bytes need names")
+        spec = self._known_shape(self.inputs[0])
+        return NamedTensors({spec.name: view_bytes(body, spec)})
 
     def _narrowed(self, numbers: Array) -> Array | None:
         """Round rows that were read as numbers; None where they have to be read again."""
