@@ -60,7 +60,11 @@ STEPS = Family(
     "demijohn_step_seconds", "counter", "Time of requests in each step of a prediction.", (*_METHOD, "step")
 )
 LAST = Family(
-    "demijohn_last_answer_timestamp_seconds", "gauge", "When a request last got 200.", _METHOD, is_latest=True
+    "demijohn_last_answer_timestamp_seconds",
+    "gauge",
+    "Time at which a request last got 200.",
+    _METHOD,
+    is_latest=True,
 )
 COUNTED = (
     REQUESTS, DURATION, ROWS, BATCH_ROWS, BATCH_REQUESTS, INFERENCE, QUEUE_ROWS, REFUSALS, NONFINITE,

@@ -48,6 +48,8 @@ _RESERVED = frozenset(
 )  # fmt: skip
 _RESERVED_START = "triton_"
 _SCALARS = (str, int, float, bool)
+_NULL = b"null"
+_FLOAT64 = np.dtype(np.float64)
 _SHARED_MEMORY = "shared_memory_region"
 #: What is answered with another status than its own: 422, 406 and an output that is not there.
 _BAD_REQUEST = 400
@@ -78,7 +80,7 @@ def read_head(environ: Mapping[str, Any]) -> str:
 def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
     """Read a request; see ``InferenceProtocol.decode``. The head is the length of the JSON part."""
     if not head:
-        return _read_document(json_media.parse(body, settings), None, settings)
+        return _read_document(json_media.parse(body, settings), None, settings, is_finite=_NULL not in body)
     length = _read_length(head, len(body))
     if length == 0:
         # "the request body is the raw binary data" -- extension_binary_data.md; outputs come likewise.
@@ -94,14 +96,25 @@ def _read_length(head: str, n_bytes: int) -> int:
     return length
 
 
-def _read_document(document: Any, rest: memoryview | None, settings: Settings) -> InferenceRequest:
+def _read_document(
+    document: Any, rest: memoryview | None, settings: Settings, *, is_finite: bool = False
+) -> InferenceRequest:
+    """Read a request.
+
+    Args:
+        document: Its JSON part, parsed.
+        rest: What follows that; None where the body is JSON alone.
+        settings: For the limits.
+        is_finite: It is known that no number is missing or infinite.
+    """
     if type(document) is not dict:
         raise DecodeError("The request must be an object with 'inputs'")
     parameters = _parameters(document)
     is_binary = _flag(parameters, "binary_data_output")
     outputs = _outputs(document.get("outputs"))
     note = Note(_id(document), bool(is_binary), outputs)
-    inputs = _Inputs(rest, settings.max_elements).read(document.get("inputs"))
+    tensors = _Tensors(rest, settings.max_elements).read(document.get("inputs"))
+    inputs = _as_rows(tensors, is_finite=is_finite)
     return InferenceRequest(inputs, _arguments(parameters), tuple(outputs), note)
 
 
@@ -164,7 +177,7 @@ def _wanted(parameters: dict[str, Any]) -> Wanted:
     return Wanted(_flag(parameters, "binary_data"), n_classes)
 
 
-class _Inputs:
+class _Tensors:
     """Reads the tensors of one request, in their order.
 
     Args:
@@ -177,7 +190,7 @@ class _Inputs:
         self._max_elements = max_elements
         self._position = 0
 
-    def read(self, given: Any) -> Inputs:
+    def read(self, given: Any) -> dict[str, Array]:
         if type(given) is not list or not given:
             raise DecodeError("'inputs' must be a list of at least one tensor")
         tensors: dict[str, Array] = {}
@@ -189,7 +202,7 @@ class _Inputs:
             tensors[name] = self._read_tensor(tensor, name[:100])
         if self._rest is not None and self._position != len(self._rest):
             raise DecodeError(f"{len(self._rest) - self._position} bytes follow the last tensor")
-        return _as_rows(tensors)
+        return tensors
 
     def _read_tensor(self, tensor: dict[str, Any], name: str) -> Array:
         datatype = tensor.get("datatype")
@@ -218,14 +231,19 @@ class _Inputs:
         return self._rest[start : self._position]
 
 
-def _as_rows(tensors: dict[str, Array]) -> Inputs:
+def _as_rows(tensors: dict[str, Array], *, is_finite: bool) -> Inputs:
     """Return a lone matrix of numbers as rows, which every kind of model takes by position."""
-    if len(tensors) == 1:
-        (array,) = tensors.values()
-        if array.ndim == 2 and array.dtype.kind == "f" and array.size and np.isfinite(array).all():
-            numbers = np.array(array, dtype=np.float64, order="C")
-            return Matrix(numbers, lambda: Rows(numbers.tolist()))
-    return NamedTensors(tensors)
+    if len(tensors) > 1:
+        return NamedTensors(tensors)
+    (array,) = tensors.values()
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        return NamedTensors(tensors)
+    if not is_finite and not np.isfinite(array).all():
+        return NamedTensors(tensors)
+    # What is viewed is not ours to write to.
+    is_own = array.dtype == _FLOAT64 and array.flags.writeable
+    numbers = array if is_own else array.astype(np.float64, order="C")
+    return Matrix(numbers, lambda: Rows(numbers.tolist()))
 
 
 # The answer -------------------------------------------------------------------------------

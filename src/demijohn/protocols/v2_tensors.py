@@ -62,10 +62,11 @@ def datatype_of(dtype: str) -> str:
 
 def check_shape(shape: Any, name: str) -> Shape:
     """Return a tensor's shape, as the request gives it."""
-    if type(shape) is not list or len(shape) > _MOST_AXES or not set(map(type, shape)) <= {int}:
+    if type(shape) is not list or len(shape) > _MOST_AXES:
         raise DecodeError(f"Input {name!r}: 'shape' must be a list of at most {_MOST_AXES} integers")
-    if shape and (min(shape) < 0 or max(shape) >= _MOST_SIZE):
-        raise DecodeError(f"Input {name!r}: a size in 'shape' is negative or too large")
+    for size in shape:
+        if type(size) is not int or not 0 <= size < _MOST_SIZE:
+            raise DecodeError(f"Input {name!r}: a size in 'shape' is no integer, negative or too large")
     return tuple(shape)
 
 
@@ -122,8 +123,10 @@ def _flatten(data: Any, shape: Shape, name: str) -> list[Any]:
 
 def _numbers(values: Sequence[Any], datatype: str, name: str) -> Array:
     try:
-        with np.errstate(over="raise"):
-            return np.array(values, dtype=_DTYPES[datatype])
+        if datatype == "FP32":
+            with np.errstate(over="raise"):
+                return np.array(values, dtype=_DTYPES[datatype])
+        return np.array(values, dtype=_DTYPES[datatype])
     except (OverflowError, FloatingPointError) as error:
         raise DecodeError(f"Input {name!r}: a number is too large for {datatype}") from error
 

@@ -33,6 +33,7 @@ EXTENSIONS = (
     "statistics",
 )  # fmt: skip
 _NS = 1e9
+_NO_OBJECT = object()
 _MS = 1e3
 _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 _UNAVAILABLE = 503
@@ -93,8 +94,8 @@ def _read_index_request(shared: Services) -> bool:
     length, encodings = check_length(environ, most), read_encodings(environ)
     body = read_body(environ, environ["wsgi.input"], length, encodings, most)
     document = json_media.parse(body, shared.settings) if body.strip() else {}
-    only_ready = document.get("ready") if type(document) is dict else document
-    if type(only_ready) not in (bool, type(None)):
+    only_ready = document.get("ready") if type(document) is dict else _NO_OBJECT
+    if only_ready is not None and type(only_ready) is not bool:
         raise DecodeError("The body must be empty or an object; 'ready' must be true or false")
     return bool(only_ready)
 
@@ -228,7 +229,6 @@ def _duration(count: int, seconds: float) -> dict[str, int]:
 
 _MODEL = "/v2/models/<name>"
 _VERSION = "/v2/models/<name>/versions/<version>"
-_REGIONS = ("systemsharedmemory", "cudasharedmemory")
 
 #: HTTP method, path and view.
 ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
@@ -248,17 +248,12 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
     ("POST", "/v2/repository/index", index),
     ("POST", "/v2/repository/models/<name>/load", refuse_control),
     ("POST", "/v2/repository/models/<name>/unload", refuse_control),
-    *[("GET", f"/v2/{kind}/status", refuse_extension) for kind in _REGIONS],
-    *[("GET", f"/v2/{kind}/region/<region>/status", refuse_extension) for kind in _REGIONS],
-    *[
-        ("POST", f"/v2/{kind}{region}/{action}", refuse_extension)
-        for kind in _REGIONS
-        for region, action in (("/region/<region>", "register"), ("/region/<region>", "unregister"),
-                               ("", "unregister"))
-    ],
     *[
         (method, path, refuse_extension)
-        for path in ("/v2/logging", "/v2/trace/setting", f"{_MODEL}/trace/setting")
+        for path in (
+            "/v2/systemsharedmemory/<path:rest>", "/v2/cudasharedmemory/<path:rest>", "/v2/logging",
+            "/v2/trace/setting", f"{_MODEL}/trace/setting",
+        )
         for method in ("GET", "POST")
     ],
 ]  # fmt: skip
