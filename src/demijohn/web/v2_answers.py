@@ -191,7 +191,6 @@ class V2IndexRequest(Struct):
     ready: bool | None = None
 
 
-INDEX = list[V2IndexEntry]
 ALL = (
     V2Answer, V2Config, V2Error, V2Health, V2IndexEntry, V2IndexRequest, V2Model, V2ModelList, V2ModelReady,
     V2Request, V2Server, V2Statistics,
