@@ -143,6 +143,8 @@ def _flag(parameters: dict[str, Any], name: str) -> bool | None:
 
 def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters that are the method's arguments."""
+    if not parameters:
+        return {}
     arguments = {
         name: value
         for name, value in parameters.items()
