@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demijohn.array_casting import cast_array, narrow
+from demijohn.array_casting import cast_array, narrow, view_bytes
 from demijohn.casting import Caster, Problems
 from demijohn.errors import SignatureMismatch
 from demijohn.messages import Array
@@ -156,3 +156,30 @@ def test_numbers_are_rounded_unless_one_would_become_an_infinity() -> None:
     assert short is not None
     assert short.tolist() == [[float(np.float32(1 / 3))]]
     assert narrow(np.array([[1e39]]), np.dtype("float32")) is None
+
+
+# Bytes ------------------------------------------------------------------------------------
+
+
+def test_bytes_are_rows_of_what_the_spec_says() -> None:
+    numbers = np.arange(6, dtype="<i4").reshape(2, 3)
+    viewed = view_bytes(numbers.tobytes(), TensorSpec("x", "int32", (-1, 3)))
+    assert viewed.tolist() == numbers.tolist()
+    assert view_bytes("é".encode(), TensorSpec("x", "str", (-1, 1))).tolist() == [["é"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "spec"),
+    [
+        (b"", TensorSpec("x", "float64", (-1, 3))),
+        (b"\0" * 23, TensorSpec("x", "float64", (-1, 3))),
+        (b"\0" * 24, TensorSpec("x", "float64", (-1, -1))),
+        (b"\0" * 24, TensorSpec("x", "float64", (-1, 0))),
+        (b"\0" * 8, TensorSpec("x", "object")),
+        (b"\0" * 8, TensorSpec("x", "datetime64[ns]")),
+        (b"\xff", TensorSpec("x", "str")),
+    ],
+)
+def test_bytes_that_are_no_rows_do_not_fit(body: bytes, spec: TensorSpec) -> None:
+    with pytest.raises(SignatureMismatch):
+        view_bytes(body, spec)

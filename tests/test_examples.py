@@ -11,7 +11,7 @@ import pytest
 from demijohn.config import Settings
 from demijohn.errors import LoadError
 from demijohn.examples import media_type_of, read_example, rows_of
-from demijohn.messages import InferenceRequest, NamedTensors
+from demijohn.messages import InferenceRequest, NamedTensors, RawTensor
 from demijohn.protocols import csv_media
 
 
@@ -87,3 +87,8 @@ def test_a_missing_example_is_told(tmp_path: Path) -> None:
 def test_arrays_by_name_become_records() -> None:
     inputs = NamedTensors({"image": np.zeros((2, 1, 2)), "age": np.array([3, 4])})
     assert rows_of(InferenceRequest(inputs), 1) == [{"image": [[0.0, 0.0]], "age": 3}]
+
+
+def test_bytes_alone_are_no_rows() -> None:
+    with pytest.raises(LoadError):
+        rows_of(InferenceRequest(RawTensor(b"12345678")))

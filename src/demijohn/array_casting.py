@@ -11,12 +11,13 @@ Rules of this room:
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .casting import Caster, Place, Problems, describe, place_in
-from .errors import MAX_PROBLEMS
+from .errors import MAX_PROBLEMS, SignatureMismatch
 from .messages import Array
 from .tensor_spec import TensorSpec, shape_text
 
@@ -54,6 +55,34 @@ def cast_array(array: Array, spec: TensorSpec, caster: Caster, name: str | None,
     if is_misfit is not None and is_misfit.any():
         _name_misfits(array, is_misfit, caster.expected, name, problems)
     return cast
+
+
+def view_bytes(body: bytes, spec: TensorSpec) -> Array:
+    """View a tensor of which nothing is known but the spec.
+
+    Args:
+        body: Row-major and little-endian; for a text, its UTF-8.
+        spec: All sizes but axis 0 must be known.
+
+    Raises:
+        SignatureMismatch: the bytes are not whole rows, or the spec does not say what they are.
+    """
+    if spec.dtype == "str":
+        return np.array([_text_of(body, spec)], dtype=object).reshape((1,) * len(spec.shape))
+    if spec.dtype == "object" or np.dtype(spec.dtype).kind not in _NUMBERS or -1 in spec.shape[1:]:
+        raise SignatureMismatch(f"Bytes alone do not say what input {spec.name!r} is; send it with its shape")
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    row_bytes = dtype.itemsize * prod(spec.shape[1:])
+    if not body or not row_bytes or len(body) % row_bytes:
+        raise SignatureMismatch(f"A row of input {spec.name!r} has {row_bytes} bytes, received {len(body)}")
+    return np.frombuffer(body, dtype).reshape(-1, *spec.shape[1:])
+
+
+def _text_of(body: bytes, spec: TensorSpec) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise SignatureMismatch(f"Input {spec.name!r} is text, and the bytes are not UTF-8") from error
 
 
 def narrow(numbers: Array, dtype: np.dtype[Any]) -> Array | None:

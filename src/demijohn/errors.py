@@ -227,6 +227,14 @@ class BadInput(RequestError):
     title = "The model cannot use this input"
 
 
+class ControlRefused(RequestError):
+    """Models are not loaded or unloaded over HTTP here."""
+
+    status = 403
+    code = "control_refused"
+    title = "Models are not loaded or unloaded over HTTP"
+
+
 class HeaderTooLarge(RequestError):
     """One header is longer than the limit."""
 
@@ -247,6 +255,14 @@ class ModelError(ServerError):
 
     code = "model_error"
     title = "The model failed"
+
+
+class NotOffered(ServerError):
+    """A part of a protocol that this server does not have."""
+
+    status = 501
+    code = "not_offered"
+    title = "This server does not offer that"
 
 
 class Unavailable(ServerError):

@@ -14,7 +14,17 @@ from typing import Any
 
 from .config import Settings
 from .errors import LoadError, RequestError
-from .messages import Columns, ImageBody, InferenceRequest, Matrix, NamedTensors, Records, Rows, plain
+from .messages import (
+    Columns,
+    ImageBody,
+    InferenceRequest,
+    Matrix,
+    NamedTensors,
+    RawTensor,
+    Records,
+    Rows,
+    plain,
+)
 from .protocols import csv_media, image_media, native
 
 MOST_ROWS = 1000  #: Rows of an example that are looked at.
@@ -78,6 +88,8 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
         return _records(list(inputs.tensors), zip(*map(plain, inputs.tensors.values()), strict=False), limit)
     if isinstance(inputs, Columns):
         return _records(list(inputs.columns), zip(*inputs.columns.values(), strict=False), limit)
+    if isinstance(inputs, RawTensor):
+        raise LoadError("Bytes alone do not say what rows they are")
     return _plain_rows(inputs, limit)
 
 

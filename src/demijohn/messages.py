@@ -2,8 +2,8 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors`` and ``ImageBody`` are what a client
-   wrote, read but not yet checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``RawTensor`` and ``ImageBody`` are
+   what a client wrote, read but not yet checked; ``Tensors`` have passed the signature.
 3. An image stays as it was written until the signature says where it belongs: before that nobody
    knows whether it is one, nor which pixels are wanted.
 """
@@ -104,8 +104,15 @@ class ImageBody:
     images: ImageReader
 
 
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """The bytes of the only input of a model, which alone knows its dtype and shape."""
+
+    body: bytes  #: Row-major, little-endian; of a text, the text itself.
+
+
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors | ImageBody
+Inputs = WrittenInputs | Matrix | NamedTensors | RawTensor | ImageBody
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
@@ -133,6 +140,7 @@ class InferenceResponse(NamedTuple):
     classes: list[Any] | None = None  #: Column labels of predict_proba and decision_function.
     #: How long an engine ran in the request's own thread, in seconds; None: on the model's thread.
     inference_s: float | None = None
+    asked: float = 0.0  #: When the inputs had passed the signature, on ``time.monotonic()``'s clock.
 
 
 class Encoded(NamedTuple):

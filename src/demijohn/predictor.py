@@ -28,6 +28,7 @@ from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
+from .named_outputs import gather, methods_by_name
 from .planning import Probe, Subject, example_rows, kept_plan, may_plan, plan_key
 from .refusal_texts import first_line
 from .runtimes.base import Runtime, StreamingRuntime
@@ -138,46 +139,44 @@ class Predictor:
         """Answer by each of the methods that a request names; see ``predict``.
 
         Returns:
-            The outputs of all; one whose name another method's has too stands under ``method.name``.
+            The outputs that ``named_outputs.gather`` takes of theirs.
         """
-        for method in request.methods:
+        names = methods_by_name(request.methods, self.runtime.methods, self.signature)
+        methods = dict.fromkeys(names.values())
+        for method in methods:
             self.check_method(method)
             self._check_parameters(method, request.parameters)
-        checked: dict[int, Tensors] = {}  # by signature: most models have one for all methods
-        for method in request.methods:
-            signature = self._signatures[method]
-            if id(signature) not in checked:
-                checked[id(signature)] = signature.validate(request.inputs)
+        # Once by each signature: most models have one for all methods.
+        signatures = {id(one): one for one in map(self._signatures.__getitem__, methods)}
+        checked = {key: signature.validate(request.inputs) for key, signature in signatures.items()}
         answers = [
             self.answer(method, checked[id(self._signatures[method])], request.parameters, deadline)
-            for method in request.methods
+            for method in methods
         ]
         for answer in answers[1:]:
             self.count(answer)  # of the first, whoever asks tells the metrics
-        outputs: Tensors = {}
-        for answer in answers:
-            for name, array in answer.outputs.items():
-                outputs[f"{answer.method}.{name}" if name in outputs else name] = array
-        return answers[0]._replace(outputs=outputs)
+        outputs = gather(names, {answer.method: answer.outputs for answer in answers})
+        classes = next((answer.classes for answer in answers if answer.classes is not None), None)
+        return answers[0]._replace(outputs=outputs, classes=classes)
 
     def answer(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
     ) -> InferenceResponse:
         """Answer tensors that fit the signature; see ``predict``."""
+        start = monotonic()
         n_rows = count_rows(tensors)
         classes = self._classes[method]
         engine = None if parameters else self._engines.choose_own(method, n_rows)
         if engine is not None:
-            start = monotonic()
             # Past the deadline, the queue knows what to say.
             outputs = self._try(engine, method, tensors) if start < deadline else None
             if outputs is not None:
                 inference_s = monotonic() - start
                 return InferenceResponse(
-                    outputs, self.name, self.version, method, n_rows, classes, inference_s
+                    outputs, self.name, self.version, method, n_rows, classes, inference_s, start
                 )
         outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes)
+        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes, None, start)
 
     def stream(self, method: str, request: InferenceRequest, deadline: float) -> Stream:
         """Answer one request item by item; blocks until the first item is there.

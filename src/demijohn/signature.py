@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .array_casting import cast_array, narrow
+from .array_casting import cast_array, narrow, view_bytes
 from .casting import Caster, Problems
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
@@ -29,6 +29,7 @@ from .messages import (
     Inputs,
     Matrix,
     NamedTensors,
+    RawTensor,
     Records,
     Rows,
     Tensors,
@@ -91,6 +92,11 @@ class Signature:
         """Say whether one image, as a whole body, can be a row."""
         return takes_image_body(self.layout, self.inputs)
 
+    @property
+    def shaped_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs with as many sizes as their tensors have, where that is known."""
+        return tuple(map(self._known_shape, self.inputs))
+
     def as_json(self) -> dict[str, Any]:
         """Return the form in which ``GET /models/{name}`` shows it."""
         return {
@@ -141,10 +147,19 @@ class Signature:
             inputs = inputs.again()
         if isinstance(inputs, ImageBody):
             inputs = as_written(inputs, self.layout, self.inputs)
+        elif isinstance(inputs, RawTensor):
+            inputs = self._read_raw(inputs.body)
         problems = Problems()
         tensors = self._validate(inputs, problems)
         problems.raise_if_any()
         return tensors
+
+    def _read_raw(self, body: bytes) -> NamedTensors:
+        """View the bytes of the only input as what the signature says they are."""
+        if len(self.inputs) != 1:
+            raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their bytes need names")
+        spec = self._known_shape(self.inputs[0])
+        return NamedTensors({spec.name: view_bytes(body, spec)})
 
     def _narrowed(self, numbers: Array) -> Array | None:
         """Round rows that were read as numbers; None where they have to be read again."""

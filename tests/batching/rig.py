@@ -38,9 +38,13 @@ class Watch:
         self.n_changes = 0
         self.refusals: list[str] = []
         self.calls: list[tuple[str, int, int, float]] = []
+        self.waited_s: list[float] = []
 
-    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+    def call_finished(
+        self, method: str, n_rows: int, n_requests: int, duration_s: float, waited_s: float = 0.0
+    ) -> None:
         self.calls.append((method, n_rows, n_requests, duration_s))
+        self.waited_s.append(waited_s)
 
     def queue_changed(self, n_rows: int) -> None:
         with self.changed:

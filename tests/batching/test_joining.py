@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,29 @@ def test_what_arrives_while_the_model_is_busy_goes_together_in_its_next_call(rig
     assert [future.result()["y"].tolist() for future in asked] == [[2, 4], [6], [8, 10, 12]]
     assert rig.rows_of_calls() == [[1, 2, 3, 4, 5, 6]]
     assert rig.watch.calls[-1] == ("predict", 6, 3, 0.0)
+
+
+def test_the_observer_hears_how_long_a_calls_requests_had_waited(rig: Rig) -> None:
+    rig.submit(x(1))
+    with rig.busy():
+        asked = [rig.enqueue(x(1))]
+        rig.clock.now += 2.0
+        asked.append(rig.enqueue(x(2)))
+        rig.clock.now += 1.0
+    wait(asked)
+    assert rig.watch.waited_s == [0.0, 0.0, 4.0]  # alone, the call that kept the model busy, both
+
+
+def test_after_a_joined_call_that_failed_its_members_wait_anew(make_rig: MakeRig) -> None:
+    def run(_: str, tensors: Tensors, __: Any) -> Tensors:
+        rig.clock.now += 1.0
+        return refuse_negative(_, tensors, __)
+
+    rig = make_rig(run)
+    with rig.busy():
+        asked = [rig.enqueue(x(1)), rig.enqueue(x(-2))]
+    wait(asked)
+    assert rig.watch.waited_s[1:] == [0.0, 0.0, 1.0]  # joined, the first alone, the second alone
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,24 @@ def check_problem(answer: urllib3.BaseHTTPResponse, status: int, code: str) -> d
     return problem
 
 
+def check_refusal(path: str, answer: urllib3.BaseHTTPResponse, status: int, code: str) -> None:
+    """Raise unless the answer is this error, in the form of the dialect that the path belongs to."""
+    if path.startswith("/v2"):
+        check_v2_error(answer, status)
+    else:
+        check_problem(answer, status, code)
+
+
+def check_v2_error(answer: urllib3.BaseHTTPResponse, status: int) -> str:
+    """Raise unless the answer is an error as the Open Inference Protocol has it; returns its text."""
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json"), answer.data
+    document = json.loads(answer.data)
+    assert document.keys() == {"error"}
+    check_no_leak(answer.data)
+    text: str = document["error"]
+    return text
+
+
 def check_no_leak(body: bytes) -> None:
     """Raise if an answer tells of this machine."""
     found = LEAKS.search(body)

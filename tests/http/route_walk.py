@@ -21,6 +21,7 @@ def _routes() -> list[tuple[str, str]]:
         "alias": "champion",
         "method": "predict",
         "path": "console.js",
+        "rest": "status",
     }
     routes = []
     for rule in app.url_map.iter_rules():

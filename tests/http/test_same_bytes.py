@@ -8,8 +8,11 @@ import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
+import numpy as np
 import pytest
+from tests import v2_client
 from tests.http import folder, wire
 from tests.http.conftest import ROOT
 from tests.servers import Server, serving
@@ -89,6 +92,18 @@ LONG = "[" + ",".join(["[1,2,3]"] * 3_000) + "]"
 PREDICT = "/models/plane/predict"
 CSV = ("Content-Type", "text/csv")
 CHUNKED = ("Transfer-Encoding", "chunked")
+
+V2 = "/v2/models/plane/infer"
+
+
+def v2_body(rows: list[list[float]] | None = None, **more: Any) -> bytes:
+    return v2_client.request({"x": ("FP64", np.array(rows or [[1.0, 2.0, 3.0]]))}, **more).body
+
+
+V2_JSON = v2_body()
+V2_BYTES = v2_client.request(
+    {"x": ("FP64", np.ones((2, 3)))}, is_binary=True, parameters={"binary_data_output": True}
+)
 
 SERVED: dict[str, bytes] = {
     # Good bodies, in every form
@@ -173,6 +188,29 @@ SERVED: dict[str, bytes] = {
     "dirty id of a refusal": post(PREDICT, "[", ("X-Request-Id", "<b>")),
     "cookie": post(PREDICT, ROWS, ("Cookie", "session=x")),
     "forwarded": post(PREDICT, ROWS, ("X-Forwarded-Host", "evil.test")),
+    # The Open Inference Protocol
+    "v2": post(V2, V2_JSON),
+    "v2 version": post("/v2/models/double/versions/9/infer", v2_body([[1.0]])),
+    "v2 binary": post(V2, V2_BYTES.body, (v2_client.HEAD_LENGTH, V2_BYTES.head)),
+    "v2 raw": post(V2, np.ones((2, 3)).tobytes(), (v2_client.HEAD_LENGTH, "0")),
+    "v2 no content type": post(V2, V2_JSON, ("Content-Type", "-")),
+    "v2 gzip": post(V2, gzip.compress(V2_JSON, mtime=0), ("Content-Encoding", "gzip")),
+    "v2 outputs": post(
+        "/v2/models/forest/infer", v2_body(outputs=[{"name": "predict_proba"}, {"name": "predict"}])
+    ),
+    "v2 of a transformer": post("/v2/models/logarithm/infer", v2_body([[0.0, 1.0]])),
+    "v2 broken": post(V2, "{"),
+    "v2 misfit": post(V2, v2_body([[1.0]])),
+    "v2 no output": post(V2, v2_body(outputs=[{"name": "x"}])),
+    "v2 head beyond": post(V2, V2_JSON, (v2_client.HEAD_LENGTH, "99999")),
+    "v2 no model": post("/v2/models/nobody/infer", V2_JSON),
+    "v2 no version": post("/v2/models/plane/versions/7/infer", V2_JSON),
+    "v2 any answer": post(V2, V2_JSON, ("Accept", "image/png")),
+    "v2 encoding": post(V2, V2_JSON, ("Content-Encoding", "br")),
+    "v2 foreign host": post(V2, V2_JSON, host="evil.test"),
+    "v2 origin": post(V2, V2_JSON, ("Origin", "http://evil.test")),
+    "v2 too large": post(V2, " " * (LIMIT + 1)),
+    "v2 get": bare("GET", V2),
     # Other methods
     "get": bare("GET", PREDICT),
     "head": bare("HEAD", PREDICT),
@@ -188,6 +226,18 @@ HOSTED: dict[str, bytes] = {
     "key": post(_ML, ROWS, _KEY),
     "bearer": post(_ML, ROWS, ("Authorization", f"Bearer {KEY}")),
     "no key": post(_ML, ROWS),
+    "v2": post("/ml" + V2, V2_JSON, _KEY),
+    "v2 without key": post("/ml" + V2, V2_JSON),
+    "v2 of a function": post(
+        "/ml/v2/models/shout/infer",
+        b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":["a"]}]}',
+        _KEY,
+    ),
+    "v2 of a generator": post(
+        "/ml/v2/models/spell/infer",
+        b'{"inputs":[{"name":"word","datatype":"BYTES","shape":[1],"data":["ab"]}]}',
+        _KEY,
+    ),
     "wrong key": post(_ML, ROWS, ("X-API-Key", "wrong")),
     "wrong bearer": post(_ML, ROWS, ("Authorization", "Bearer wrong"), _KEY),
     "no model": post("/ml/models/nobody/predict", ROWS, _KEY),

@@ -60,7 +60,7 @@ def test_every_family_is_declared_once() -> None:
 
 
 def test_latencies_are_told_apart_from_100_microseconds_to_30_seconds() -> None:
-    durations = [family for family in FAMILIES if family.name.endswith("_seconds")]
+    durations = [family for family in FAMILIES if family.name.endswith("_seconds") and family.bounds]
     assert {(family.bounds[0], family.bounds[-1]) for family in durations} == {(0.0001, 30.0)}
 
 

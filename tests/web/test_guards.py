@@ -18,6 +18,7 @@ from demijohn.web.guards import is_loopback
 ROWS = IRIS[:1].tolist()
 OPEN = {"/ml/livez", "/ml/readyz", "/ml/", "/ml/docs", "/ml/console-assets/console.css"}
 EXAMPLES = {"name": "iris", "method": "predict", "version": "1", "alias": "a", "path": "console.css"}
+EXAMPLES |= {"rest": "status"}
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,7 @@ def _routes(app: Flask) -> list[tuple[str, str]]:
 
 def test_every_route_needs_a_key_but_health_and_the_pages_shell(guarded: FlaskClient) -> None:
     routes = _routes(guarded.application)
-    assert len({path for _, path in routes}) == 13
+    assert len({path for _, path in routes}) == 37
     for method, path in routes:
         status = guarded.open(path, method=method).status_code
         if path in OPEN:
@@ -206,7 +207,9 @@ def test_every_route_needs_a_key_but_health_and_the_pages_shell(guarded: FlaskCl
 def test_with_a_key_every_route_is_open(guarded: FlaskClient) -> None:
     for method, path in _routes(guarded.application):
         status = guarded.open(path, method=method, headers={"X-API-Key": "first"}).status_code
-        assert status not in {401, 403, 405}, (method, path)
+        assert status not in {401, 405}, (method, path)
+        is_control = method == "POST" and path.startswith("/ml/v2/repository/models/")
+        assert (status == 403) == is_control, (method, path)
 
 
 # Origin -----------------------------------------------------------------------------------

@@ -310,7 +310,16 @@ def test_each_example_fits_its_type_and_is_answered_with_what_is_promised(
         assert answer.status_code == 200, (path, form, answer.text)
         document.check(document.answer(path), answer.json)
         assert {"X-Request-Id", "X-Demijohn-Version"} <= set(answer.headers.keys())
-    assert forms == {"instances", "rows", "records", "inputs", "dataframe_split", "dataframe_records", "csv"}
+    assert forms == {
+        "instances",
+        "rows",
+        "records",
+        "inputs",
+        "dataframe_split",
+        "dataframe_records",
+        "csv",
+        "v2",
+    }
 
 
 def examples(document: Document) -> Iterator[tuple[str, str, str, Any]]:
@@ -592,7 +601,7 @@ def statuses_of(error: type[DemijohnError]) -> set[int]:
 
 
 def test_a_prediction_promises_every_status_there_is(document: Document) -> None:
-    statuses = {200, *statuses_of(RequestError), *statuses_of(ServerError)} - {401}
+    statuses = {200, *statuses_of(RequestError), *statuses_of(ServerError)} - {401, 501}
     promised = document.paths["/models/matrix/predict"]["post"]["responses"]
     assert {int(status) for status in promised} == statuses
     assert "Retry-After" in document.follow(promised["503"])["headers"]

@@ -23,7 +23,7 @@ from demijohn.messages import Tensors
 
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, check_rows, join, late
+from .queue import Expired, Queue, Request, check_rows, join, late, note_wait
 from .stream import Channel, Stream
 from .worker import Worker, dismiss
 
@@ -188,6 +188,7 @@ class Batcher:
         now, deadline = self._clock(), request.deadline
         if now >= deadline:
             raise self._expired()
+        request.since = now
         with self._lock:
             why = self._take_in(request, now)
         if why is not None:
@@ -369,11 +370,12 @@ class Batcher:
         channel.end(error)
 
     def _keep_books(self, worker: Worker, batch: Sequence[Request], n_rows: int) -> None:
-        method, duration_s = batch[0].method, self._clock() - worker.since
+        method, began, ended = batch[0].method, worker.since, self._clock()
+        waited_s = note_wait(batch, began, ended)
         with self._lock:
-            self._paces.record(method, n_rows, duration_s)
+            self._paces.record(method, n_rows, ended - began)
         if not batch[0].is_probe:
-            self._observer.call_finished(method, n_rows, len(batch), duration_s)
+            self._observer.call_finished(method, n_rows, len(batch), ended - began, waited_s)
 
     def _as_ours(self, method: str, error: BaseException) -> Exception:
         """Make what the model raised fit to be raised in a caller's thread.

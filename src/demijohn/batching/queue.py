@@ -37,7 +37,7 @@ class Request:
 
     __slots__ = (
         "channel", "cut", "deadline", "done", "error", "is_alone", "is_probe", "layout", "method", "n_rows",
-        "outputs", "parameters", "tensors",
+        "outputs", "parameters", "since", "tensors",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Request:
         self.channel: Channel | None = None  #: Where it answers in pieces.
         self.n_rows = count_rows(tensors)
         self.layout: Layout | None = None  #: What those it is joined with share; None runs alone.
+        self.since = 0.0  #: When it began to wait for its call.
         self.outputs: Tensors = {}
         self.cut: slice | None = None  #: Our rows of ``outputs``, where they are shared.
         self.error: Exception | None = None
@@ -193,6 +194,17 @@ def join(batch: Sequence[Request]) -> Tensors:
     if len(batch) == 1:
         return batch[0].tensors
     return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
+
+
+def note_wait(batch: Sequence[Request], began: float, ended: float) -> float:
+    """Return the seconds for which the requests of a call had waited for it, added up.
+
+    Each begins to wait anew: after a joined call that failed, for its own.
+    """
+    waited_s = sum([began - request.since for request in batch])
+    for request in batch:
+        request.since = ended
+    return waited_s
 
 
 def check_rows(outputs: Tensors, n_rows: int) -> None:

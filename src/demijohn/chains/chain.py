@@ -151,20 +151,20 @@ class ChainPredictor(Predictor):
     def answer(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
     ) -> InferenceResponse:
+        start = monotonic()
         n_rows, classes = count_rows(tensors), self._classes[method]
         if not parameters and self.answers_here(method, n_rows):
-            start = monotonic()
             # Past the deadline, the queue knows what to say.
             outputs = self._run_engines(method, tensors, n_rows) if start < deadline else None
             if outputs is not None:
                 inference_s = monotonic() - start
                 return InferenceResponse(
-                    outputs, self.name, self.version, method, n_rows, classes, inference_s
+                    outputs, self.name, self.version, method, n_rows, classes, inference_s, start
                 )
         if self.joins(method):
             self.batcher.allow_joining(method)
         outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes)
+        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes, None, start)
 
     def run_here(self, method: str, tensors: Tensors, n_rows: int) -> Tensors | None:
         start = monotonic()

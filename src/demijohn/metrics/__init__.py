@@ -11,5 +11,6 @@ Source: Prometheus, "Metric and label naming", and its text exposition format 0.
 """
 
 from .metrics import Metrics
+from .statistics import Statistics
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "Statistics"]

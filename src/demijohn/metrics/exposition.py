@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -35,7 +36,8 @@ def add_up(readings: Iterable[Reading]) -> dict[str, dict[Labels, list[float]]]:
         for family, labels, values in reading.children():
             totals = families.setdefault(family.name, {})
             so_far = totals.get(labels, [0.0] * family.width)
-            totals[labels] = [a + b for a, b in zip(so_far, values, strict=True)]
+            add = max if family.is_latest else operator.add
+            totals[labels] = list(map(add, so_far, values))
     return families
 
 

@@ -25,6 +25,7 @@ class Family:
     text: str
     labels: Labels = ()
     bounds: tuple[float, ...] = ()  #: Upper bounds of a histogram's buckets; a last one has none.
+    is_latest: bool = False  #: Of several processes, dead ones too, the highest counts; no sum is made.
 
     @property
     def width(self) -> int:
@@ -54,8 +55,20 @@ REFUSALS = Family(
 NONFINITE = Family(
     "demijohn_nonfinite_predictions", "counter", "NaN and infinite numbers among the predictions.", _METHOD
 )
+ANSWERED = Family("demijohn_answered_seconds", "counter", "Time of the requests that got 200.", _METHOD)
+STEPS = Family(
+    "demijohn_step_seconds", "counter", "Time of requests in each step of a prediction.", (*_METHOD, "step")
+)
+LAST = Family(
+    "demijohn_last_answer_timestamp_seconds",
+    "gauge",
+    "Time at which a request last got 200.",
+    _METHOD,
+    is_latest=True,
+)
 COUNTED = (
     REQUESTS, DURATION, ROWS, BATCH_ROWS, BATCH_REQUESTS, INFERENCE, QUEUE_ROWS, REFUSALS, NONFINITE,
+    ANSWERED, STEPS, LAST,
 )  # fmt: skip
 
 # Known to whichever process is asked.

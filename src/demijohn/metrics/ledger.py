@@ -6,7 +6,7 @@ Rules of this room:
    go back, and a respawn makes no new file.
 2. ``<name>.values`` is an array of doubles; ``<name>.index`` says what they are, a JSON line
    ``[family, labels, position]`` for each child. A place never moves and is zero when it is named.
-3. A gauge counts only while the process of its file lives.
+3. A gauge counts only while the process of its file lives, unless it tells when something last was.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Reading:
         """Iterate over what counts."""
         for (name, labels), position in self.places.items():
             family = _BY_NAME[name]
-            if self.is_alive or family.kind != "gauge":
+            if self.is_alive or family.kind != "gauge" or family.is_latest:
                 yield family, labels, self.values[position : position + family.width]
 
 
@@ -87,7 +87,7 @@ class Ledger:
         self._places = _read_index(text)
         self._end = _end_of(self._places)
         for (name, _), position in self._places.items():
-            if _BY_NAME[name].kind == "gauge":
+            if _BY_NAME[name].kind == "gauge" and not _BY_NAME[name].is_latest:
                 self.values[position] = 0.0
 
     def place(self, family: Family, labels: Labels) -> int:

@@ -6,8 +6,10 @@ import itertools
 import os
 import platform
 import threading
+import time
 import weakref
 from bisect import bisect_left
+from collections.abc import Iterable
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from demijohn.kernels import add_to
 from demijohn.lifecycle import Lifecycle
 
 from .families import (
+    ANSWERED,
     BATCH_REQUESTS,
     BATCH_ROWS,
     BUILD_INFO,
     DURATION,
     INFERENCE,
+    LAST,
     MODEL_INFO,
     NONFINITE,
     QUEUE_ROWS,
@@ -27,15 +31,19 @@ from .families import (
     REQUESTS,
     RESTARTS,
     ROWS,
+    STEPS,
     WORKERS,
     Family,
     Labels,
 )  # fmt: skip
-from .ledger import Ledger
+from .ledger import Ledger, Reading
+from .statistics import Statistics, read_statistics
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 Positions = tuple[int, ...]
+
+_OK = 200
 
 # By a name of our own, since they are looked up for each request.
 _DURATION_BOUNDS = DURATION.bounds
@@ -96,6 +104,7 @@ class Metrics:
         duration_s: float,
         n_rows: int,
         inference_s: float | None = None,
+        around_s: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Count a request for a prediction.
 
@@ -108,13 +117,18 @@ class Metrics:
             n_rows: That were answered; 0 where there was an error.
             inference_s: Of a call of the model for this request alone, in seconds; None: there was none,
                 or the model's observer has heard of it.
+            around_s: That reading and checking the body took, and writing the answer, in seconds.
         """
         key = (model, version, method, status)
-        requests, duration, rows = self._requests.get(key) or self._place_request(key)
+        requests, duration, rows, *steps = self._requests.get(key) or self._place_request(key)
         call = () if inference_s is None else self._place_call((model, version, method))
         bucket = duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)
         with self._lock:
             add_to(self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows)
+            if steps:
+                answered, read, write, last = steps
+                add_to(self._values, answered, duration_s, read, around_s[0], write, around_s[1])
+                self._values[last] = time.time()
             if call and inference_s is not None:
                 _add_call(self._values, call, n_rows, 1, inference_s)
 
@@ -128,10 +142,7 @@ class Metrics:
         """Return the text for ``GET /metrics`` and its content type: all processes added up."""
         from .exposition import CONTENT_TYPE, add_up, write
 
-        with self._lock:
-            ledger = self._open()
-            ours = ledger.read()
-        readings = [ours, *ledger.read_siblings()]
+        readings = self._read()
         families = add_up(readings)
         build = (version_of("demijohn"), platform.python_version())
         families[RESTARTS.name] = {(): [self._lifecycle.restarts()]}
@@ -139,6 +150,23 @@ class Metrics:
         families[MODEL_INFO.name] = self._described
         families[BUILD_INFO.name] = {build: [1.0]}
         return write(families), CONTENT_TYPE
+
+    def statistics(self, models: Iterable[tuple[str, str]]) -> list[Statistics]:
+        """Return what was counted of versions of models, all processes and methods added up.
+
+        Args:
+            models: Name and version of each.
+        """
+        from .exposition import add_up
+
+        families = add_up(self._read())
+        return [read_statistics(families, model, version) for model, version in models]
+
+    def _read(self) -> list[Reading]:
+        with self._lock:
+            ledger = self._open()
+            ours = ledger.read()
+        return [ours, *ledger.read_siblings()]
 
     # Places -------------------------------------------------------------------------------
 
@@ -156,11 +184,18 @@ class Metrics:
     def _place_request(self, key: tuple[str, str, str, int]) -> Positions:
         model, version, method, status = key
         named = (model, version, method) if (model, version) in self._models else ("", "", "")
-        positions = (
+        positions: Positions = (
             self._place(REQUESTS, (*named, str(status))),
             self._place(DURATION, named),
             self._place(ROWS, named),
         )
+        if status == _OK:
+            positions += (
+                self._place(ANSWERED, named),
+                self._place(STEPS, (*named, "read")),
+                self._place(STEPS, (*named, "write")),
+                self._place(LAST, named),
+            )
         if named[0] == model:  # a name that is not ours is not kept either: a client could fill memory
             self._requests[key] = positions
         return positions
@@ -182,29 +217,36 @@ class Metrics:
         self._values[position] = value
 
     def _count_call(
-        self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float
+        self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float, waited_s: float
     ) -> None:
         call = self._place_call(labels)
         with self._lock:
             _add_call(self._values, call, n_rows, n_requests, duration_s)
+            if waited_s:
+                self._values[call[-1]] += waited_s
 
     def _place_call(self, labels: tuple[str, str, str]) -> Positions:
         positions = self._calls.get(labels)
         if positions is None:
             families = (BATCH_ROWS, BATCH_REQUESTS, INFERENCE)
-            positions = self._calls[labels] = tuple(self._place(family, labels) for family in families)
+            steps = ("inference", "queue")
+            positions = self._calls[labels] = (
+                *[self._place(family, labels) for family in families],
+                *[self._place(STEPS, (*labels, step)) for step in steps],
+            )
         return positions
 
 
 def _add_call(
     values: memoryview[float], positions: Positions, n_rows: int, n_requests: int, duration_s: float
 ) -> None:
-    rows, requests, inference = positions
+    rows, requests, inference, step, _ = positions
     add_to(
         values,
         rows, n_rows, rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0,
         requests, n_requests, requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests), 1.0,
         inference, duration_s, inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s), 1.0,
+        step, n_requests * duration_s,
     )  # fmt: skip
 
 
@@ -218,9 +260,12 @@ class ModelObserver:
         self._model = model
         self._version = version
 
-    def call_finished(self, method: str, n_rows: int, n_requests: int, duration_s: float) -> None:
+    def call_finished(
+        self, method: str, n_rows: int, n_requests: int, duration_s: float, waited_s: float = 0.0
+    ) -> None:
         """Count a call of the model."""
-        self._metrics._count_call((self._model, self._version, method), n_rows, n_requests, duration_s)
+        labels = (self._model, self._version, method)
+        self._metrics._count_call(labels, n_rows, n_requests, duration_s, waited_s)
 
     def queue_changed(self, n_rows: int) -> None:
         """Note how many rows wait; the caller sees to the order."""

@@ -14,7 +14,7 @@ from demijohn.config import Settings
 from demijohn.errors import DemijohnError
 from demijohn.messages import Encoded, InferenceRequest, InferenceResponse
 
-from . import native
+from . import native, open_inference
 
 
 class InferenceProtocol(Protocol):
@@ -59,4 +59,4 @@ class InferenceProtocol(Protocol):
         """Write an error in the dialect's own form."""
 
 
-PROTOCOLS: Mapping[str, InferenceProtocol] = {"native": native}
+PROTOCOLS: Mapping[str, InferenceProtocol] = {"native": native, "open-inference": open_inference}

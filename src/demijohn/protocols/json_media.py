@@ -71,6 +71,8 @@ def _check_nesting_and_keys(document: Any, body: bytes, max_depth: int) -> None:
     """
     colons = body.count(b":")
     is_shallow = body.count(b"[") + body.count(b"{") <= max_depth
+    if is_shallow and type(document) is dict and colons in _count_keys_above(document):
+        return
     has_outer_keys_alone = colons == 0 or (type(document) is dict and len(document) == colons)
     if has_outer_keys_alone and (is_shallow or _depth_of_numbers(document, body) <= max_depth):
         return
@@ -79,6 +81,18 @@ def _check_nesting_and_keys(document: Any, body: bytes, max_depth: int) -> None:
         raise DecodeError(f"The body is nested deeper than {max_depth} levels")
     if keys != colons:
         json.loads(body, object_pairs_hook=_unique_keys)
+
+
+def _count_keys_above(document: dict[str, Any]) -> tuple[int, int]:
+    """Count an object's keys, without and with those of the objects in its lists.
+
+    Either is as many as there are keys or fewer, and there are as many colons or more.
+    """
+    keys = outer = len(document)
+    for value in document.values():
+        if type(value) is list and value and type(value[0]) is dict:
+            keys += sum([len(part) for part in value if type(part) is dict])
+    return outer, keys
 
 
 def _depth_of_numbers(document: Any, body: bytes) -> float:

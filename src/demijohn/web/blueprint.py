@@ -23,7 +23,7 @@ from flask.sansio.scaffold import Scaffold
 from demijohn.config import Settings
 from demijohn.errors import RouteNotFound
 
-from . import console, guards, health, inference, models, openapi
+from . import console, guards, health, inference, models, open_inference, openapi
 from .errors import answer_exception
 from .fast_lane import FastLane
 from .services import EXTENSION
@@ -95,11 +95,18 @@ def make_blueprint(settings: Settings) -> Blueprint:
     pages = _pages(settings.url_prefix)
     for path, endpoint, view in _PLAIN + pages:
         blueprint.add_url_rule(path, endpoint, view, methods=["GET"])
+    for method, path, view in open_inference.ROUTES:
+        blueprint.add_url_rule(path, _endpoint(method, path), view, methods=[method])
     for path, protocol in inference.ROUTES:
         view = partial(inference.predict, protocol)
-        endpoint = f"{protocol}{path}".replace("/", "-").translate(str.maketrans("", "", "<>"))
-        blueprint.add_url_rule(path, endpoint, view, methods=["POST"])
+        # Where no path of a dialect names a method, it is the model's first.
+        defaults = {} if protocol == "native" else {"method": ""}
+        blueprint.add_url_rule(path, _endpoint(protocol, path), view, methods=["POST"], defaults=defaults)
     return blueprint
+
+
+def _endpoint(kind: str, path: str) -> str:
+    return f"{kind}{path}".replace("/", "-").translate(str.maketrans("", "", "<>"))
 
 
 _PLAIN: list[tuple[str, str, View]] = [

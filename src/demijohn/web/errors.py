@@ -22,7 +22,7 @@ from .services import services
 logger = logging.getLogger("demijohn")
 
 #: By the first part of a path: whose it is. All others are the native protocol's.
-_DIALECTS: dict[str, str] = {}
+_DIALECTS: dict[str, str] = {"v2": "open-inference"}
 
 
 def answer_exception(error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 
 from .models import answer_json
-from .services import services
+from .services import Services, services
 
 
 def livez() -> Response:
@@ -13,9 +13,8 @@ def livez() -> Response:
     return answer_json({"status": "alive"})
 
 
-def readyz() -> Response:
-    """Say whether every model that should serve is ready, with reasons when not."""
-    shared = services()
+def reasons_not_ready(shared: Services) -> dict[str, str]:
+    """Return what keeps the server from serving, by model or part; empty where nothing does."""
     reasons = {
         f"{p.name}/{p.version}": f"the model is {p.state}"
         for p in shared.pool.predictors()
@@ -25,6 +24,12 @@ def readyz() -> Response:
         reasons["server"] = "the server is shutting down"
     elif not len(shared.pool) and not reasons:
         reasons["server"] = "no model is served"
+    return reasons
+
+
+def readyz() -> Response:
+    """Say whether every model that should serve is ready, with reasons when not."""
+    reasons = reasons_not_ready(services())
     if not reasons:
         return answer_json({"status": "ready"})
     response = answer_json({"status": "not ready", "reasons": reasons}, status=503)

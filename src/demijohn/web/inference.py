@@ -36,6 +36,8 @@ ROUTES = [
     ("/models/<name>/<method>", "native"),
     ("/models/<name>/versions/<version>/<method>", "native"),
     ("/models/<name>/aliases/<alias>/<method>", "native"),
+    ("/v2/models/<name>/infer", "open-inference"),
+    ("/v2/models/<name>/versions/<version>/infer", "open-inference"),
 ]
 
 
@@ -67,7 +69,7 @@ class Route(NamedTuple):
 
     protocol: InferenceProtocol
     name: str | None = None
-    method: str = "predict"
+    method: str = "predict"  #: "" where no path of the dialect names one: the model's first.
     version: str | None = None
     alias: str | None = None
 
@@ -119,33 +121,38 @@ def answer_route(
         raise Draining(headers={"Retry-After": "1"})
     protocol, name, method, version, alias = route
     predictor = shared.find(name, version, alias)
-    status, n_rows, inference_s = 500, 0, None
+    method = method or predictor.runtime.methods[0]
+    status, n_rows, inference_s, around_s = 500, 0, None, (0.0, 0.0)
     try:
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
         settings = shared.settings
         media_type, of_protocol, length, encodings = head or read_head(environ, protocol, settings)
         body = read_body(environ, stream, length, encodings, settings.max_body_bytes)
+        arrived = monotonic()
         inference = protocol.decode(body, of_protocol, settings)
         deadline = entered + settings.deadline_s
         if inference.methods:
             response = predictor.predict_each(inference, deadline)
         else:
             response = predictor.predict(method, inference, deadline)
+        answered = monotonic()
         answer = protocol.encode(response, inference, media_type)
-        status, n_rows, inference_s = 200, response.n_rows, response.inference_s
-        if media_type != native.JSON or _NULL in answer.body:
+        status, n_rows, inference_s, method = 200, response.n_rows, response.inference_s, response.method
+        around_s = (response.asked - arrived, monotonic() - answered)
+        if answer.content_type != native.JSON or _NULL in answer.body:
             _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:
-        status = error.status
+        status = protocol.status_of(error)
         raise
     finally:
         # A method that no model has must not become a label: clients choose its text.
         counted = method if method in predictor.runtime.methods else ""
         shared.metrics.observe_request(
-            predictor.name, predictor.version, counted, status, monotonic() - entered, n_rows, inference_s
-        )
+            predictor.name, predictor.version, counted, status, monotonic() - entered,
+            n_rows, inference_s, around_s,
+        )  # fmt: skip
 
 
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:

@@ -27,8 +27,9 @@ from demijohn.pool import Pool
 from demijohn.predictor import Predictor
 from demijohn.protocols import image_media, json_media, native
 
-from . import answers
+from . import answers, v2_answers
 from .json_types import Components, JsonType, answer_type, body_type
+from .openapi_v2 import V2Routes
 from .request_examples import csv_example, json_examples
 from .services import Services, services
 from .streams import FORMS
@@ -67,6 +68,9 @@ def describe(shared: Services, root: str) -> dict[str, Any]:
     _add_answers(spec)
     _add_security(spec, shared)
     _Routes(spec, components, shared).add()
+    texts = {status: _text_of(errors) for status, errors in _errors_by_status().items()}
+    v2 = V2Routes(spec, _HEADERS, texts, needs_key=shared.needs_key)
+    v2.add([shared.pool.entry(name).latest for name in shared.pool])
     return spec.to_dict()
 
 
@@ -76,7 +80,8 @@ def _options(shared: Services, root: str) -> dict[str, Any]:
         "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. "
         "Errors are `application/problem+json`. Under `/models/{name}/versions/{version}/` and "
         "`/models/{name}/aliases/{alias}/` each method of a model is there too; they are listed for "
-        "models of several versions, or with an alias."
+        "models of several versions, or with an alias. Under `/v2` the same models speak the Open Inference "
+        "Protocol, also under `/v2/models/{name}/versions/{version}`."
     )
     options: dict[str, Any] = {"servers": [{"url": root or "/"}], "info": {"description": text}}
     if shared.needs_key:
@@ -85,7 +90,8 @@ def _options(shared: Services, root: str) -> dict[str, Any]:
 
 
 def _add_answers(spec: APISpec) -> None:
-    _, types = msgspec.json.schema_components(answers.ALL, ref_template="#/components/schemas/{name}")
+    every = (*answers.ALL, *v2_answers.ALL)
+    _, types = msgspec.json.schema_components(every, ref_template="#/components/schemas/{name}")
     for name, part in types.items():
         spec.components.schema(name, part)
     for header, text in zip(_HEADERS, ("Version of Demijohn.", "Echoed if given and clean."), strict=True):
@@ -119,10 +125,14 @@ def _family(error: type[DemijohnError]) -> Iterator[type[DemijohnError]]:
             yield from _family(below)
 
 
+def _text_of(errors: Sequence[type[DemijohnError]]) -> str:
+    return "; ".join(f"{error.title} (`{error.code}`)" for error in errors)
+
+
 def _problem_response(status: int, errors: Sequence[type[DemijohnError]]) -> JsonType:
     headers = (*_HEADERS, "Retry-After") if status == _RETRY else _HEADERS
     return {
-        "description": "; ".join(f"{error.title} (`{error.code}`)" for error in errors),
+        "description": _text_of(errors),
         "headers": {name: name for name in headers},
         "content": {native.PROBLEM: {"schema": "ProblemDetails"}},
     }

@@ -12,7 +12,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from demijohn.messages import Records, Rows, plain
 from demijohn.predictor import Predictor
+from demijohn.protocols import v2_tensors
 
 _FEW = 2
 
@@ -63,6 +65,24 @@ def csv_example(predictor: Predictor, method: str) -> str | None:
     writer.writerow(names or [f"x{index}" for index in range(len(rows[0]))])
     writer.writerows([_written(value) for value in row] for row in rows)
     return out.getvalue()
+
+
+def v2_example(predictor: Predictor) -> dict[str, Any] | None:
+    """Return a body of the Open Inference Protocol; None where its datatypes do not hold the rows."""
+    rows = list(predictor.runtime.example_rows())[:_FEW]
+    specs = predictor.signature.inputs
+    if not rows or any(spec.dtype == "object" for spec in specs):
+        return None
+    tensors = predictor.signature.validate(Records(rows) if isinstance(rows[0], dict) else Rows(rows))
+    inputs = []
+    for spec in specs:
+        array = tensors[spec.name]
+        datatype = v2_tensors.datatype_of(spec.dtype)
+        if datatype == "FP16":  # which has no form in JSON
+            return None
+        data = [None if cell != cell else cell for cell in plain(array.reshape(-1))]
+        inputs.append({"name": spec.name, "shape": list(array.shape), "datatype": datatype, "data": data})
+    return {"inputs": inputs}
 
 
 def _header(predictor: Predictor, method: str) -> Sequence[str] | None:

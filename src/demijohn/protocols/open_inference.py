@@ -1,0 +1,320 @@
+"""The Open Inference Protocol, version 2, over REST: ``POST /v2/models/{name}/infer``.
+
+Rules of this room:
+1. Content-Type says nothing here: tritonclient sends none, KServe's client sends what it likes. The
+   header Inference-Header-Content-Length alone says where JSON ends and bytes begin.
+2. What a request holds beside what the protocol defines is not looked at, as Triton does not.
+3. An output is asked for by the name of a method or of one of its outputs; whoever knows the model
+   says which method that is.
+
+Source: Open Inference Protocol, inference_rest.md; Triton, protocol/extension_binary_data.md,
+extension_classification.md and extension_parameters.md. Where its clients differ, they win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from demijohn.config import Settings
+from demijohn.errors import DecodeError, DemijohnError, ModelError, NotAcceptable
+from demijohn.messages import (
+    Array,
+    Encoded,
+    InferenceRequest,
+    InferenceResponse,
+    Inputs,
+    Matrix,
+    NamedTensors,
+    RawTensor,
+    Rows,
+)
+
+from . import json_media, v2_tensors
+
+ANSWERS = ()  #: A request says itself how each output is to come.
+JSON = "application/json"
+BINARY = "application/octet-stream"
+HEAD_LENGTH = "Inference-Header-Content-Length"
+
+_MOST_DIGITS = 18
+_MOST_CLASSES = 10_000
+#: Request parameters that are the protocol's or its clients', never a method's arguments.
+_RESERVED = frozenset(
+    {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers",
+     "binary_data_output", "content_type"}
+)  # fmt: skip
+_RESERVED_START = "triton_"
+_SCALARS = (str, int, float, bool)
+_NULL = b"null"
+_FLOAT64 = np.dtype(np.float64)
+_SHARED_MEMORY = "shared_memory_region"
+#: What is answered with another status than its own: 422, 406 and an output that is not there.
+_BAD_REQUEST = 400
+_AS_BAD_REQUEST = frozenset({406, 422})
+
+
+class Wanted(NamedTuple):
+    """How one output is to come."""
+
+    is_binary: bool | None = None  #: None: as the request says for all.
+    n_classes: int = 0  #: Of the classification extension; 0: the output itself.
+
+
+class Note(NamedTuple):
+    """What of a request its answer depends on."""
+
+    id: str | None = None
+    is_binary: bool = False  #: Where an output does not say.
+    outputs: Mapping[str, Wanted] = {}
+
+
+def read_head(environ: Mapping[str, Any]) -> str:
+    """Return Inference-Header-Content-Length; see ``InferenceProtocol.read_head``."""
+    length: str = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH") or ""
+    return length
+
+
+def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
+    """Read a request; see ``InferenceProtocol.decode``. The head is the length of the JSON part."""
+    if not head:
+        return _read_document(json_media.parse(body, settings), None, settings, is_finite=_NULL not in body)
+    length = _read_length(head, len(body))
+    if length == 0:
+        # "the request body is the raw binary data" -- extension_binary_data.md; outputs come likewise.
+        return InferenceRequest(RawTensor(body), note=Note(is_binary=True))
+    return _read_document(json_media.parse(body[:length], settings), memoryview(body)[length:], settings)
+
+
+def _read_length(head: str, n_bytes: int) -> int:
+    if not (head.isascii() and head.isdigit()) or len(head) > _MOST_DIGITS:
+        raise DecodeError(f"{HEAD_LENGTH} is not a number")
+    if (length := int(head)) > n_bytes:
+        raise DecodeError(f"{HEAD_LENGTH} is {length}, but the body has {n_bytes} bytes")
+    return length
+
+
+def _read_document(
+    document: Any, rest: memoryview | None, settings: Settings, *, is_finite: bool = False
+) -> InferenceRequest:
+    """Read a request.
+
+    Args:
+        document: Its JSON part, parsed.
+        rest: What follows that; None where the body is JSON alone.
+        settings: For the limits.
+        is_finite: It is known that no number is missing or infinite.
+    """
+    if type(document) is not dict:
+        raise DecodeError("The request must be an object with 'inputs'")
+    parameters = _parameters(document)
+    is_binary = _flag(parameters, "binary_data_output")
+    outputs = _outputs(document.get("outputs"))
+    note = Note(_id(document), bool(is_binary), outputs)
+    tensors = _Tensors(rest, settings.max_elements).read(document.get("inputs"))
+    inputs = _as_rows(tensors, is_finite=is_finite)
+    return InferenceRequest(inputs, _arguments(parameters), tuple(outputs), note)
+
+
+def _id(document: dict[str, Any]) -> str | None:
+    given = document.get("id")
+    if given is None or type(given) is str:
+        return given
+    raise DecodeError("'id' must be a string")
+
+
+def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if type(parameters) is not dict:
+        raise DecodeError("'parameters' must be an object")
+    return parameters
+
+
+def _flag(parameters: dict[str, Any], name: str) -> bool | None:
+    value = parameters.get(name)
+    if value is None or type(value) is bool:
+        return value
+    raise DecodeError(f"The parameter {name!r} must be true or false")
+
+
+def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are the method's arguments."""
+    if not parameters:
+        return {}
+    arguments = {
+        name: value
+        for name, value in parameters.items()
+        if name not in _RESERVED and not name.startswith(_RESERVED_START)
+    }
+    for name, value in arguments.items():
+        if type(value) not in _SCALARS:
+            raise DecodeError(f"The parameter {name[:100]!r} must be a string, a number or a boolean")
+    return arguments
+
+
+def _outputs(given: Any) -> dict[str, Wanted]:
+    if given is None:
+        return {}
+    if type(given) is not list or not all(type(output) is dict for output in given):
+        raise DecodeError("'outputs' must be a list of objects")
+    outputs: dict[str, Wanted] = {}
+    for output in given:
+        name = output.get("name")
+        if type(name) is not str or name in outputs:
+            raise DecodeError("Each of 'outputs' must have a name of its own")
+        outputs[name] = _wanted(_parameters(output))
+    return outputs
+
+
+def _wanted(parameters: dict[str, Any]) -> Wanted:
+    if _SHARED_MEMORY in parameters:
+        raise DecodeError("Shared memory is not offered here; ask for binary_data")
+    n_classes = parameters.get("classification", 0)
+    if type(n_classes) is not int or not 0 <= n_classes <= _MOST_CLASSES:
+        raise DecodeError("The parameter 'classification' must be a number of classes")
+    return Wanted(_flag(parameters, "binary_data"), n_classes)
+
+
+class _Tensors:
+    """Reads the tensors of one request, in their order.
+
+    Args:
+        rest: What follows the JSON part; None where the body is JSON alone.
+        max_elements: Of BYTES.
+    """
+
+    def __init__(self, rest: memoryview | None, max_elements: int) -> None:
+        self._rest = rest
+        self._max_elements = max_elements
+        self._position = 0
+
+    def read(self, given: Any) -> dict[str, Array]:
+        if type(given) is not list or not given:
+            raise DecodeError("'inputs' must be a list of at least one tensor")
+        tensors: dict[str, Array] = {}
+        for tensor in given:
+            if type(tensor) is not dict or type(tensor.get("name")) is not str:
+                raise DecodeError("Each of 'inputs' must be an object with a 'name'")
+            if (name := tensor["name"]) in tensors:
+                raise DecodeError(f"Two of 'inputs' have the name {name[:100]!r}")
+            tensors[name] = self._read_tensor(tensor, name[:100])
+        if self._rest is not None and self._position != len(self._rest):
+            raise DecodeError(f"{len(self._rest) - self._position} bytes follow the last tensor")
+        return tensors
+
+    def _read_tensor(self, tensor: dict[str, Any], name: str) -> Array:
+        datatype = tensor.get("datatype")
+        if type(datatype) is not str or datatype not in v2_tensors.DATATYPES:
+            known = ", ".join(v2_tensors.DATATYPES)
+            raise DecodeError(f"Input {name!r}: its datatype must be one of {known}")
+        shape = v2_tensors.check_shape(tensor.get("shape"), name)
+        parameters = _parameters(tensor) if "parameters" in tensor else {}
+        if _SHARED_MEMORY in parameters:
+            raise DecodeError(f"Input {name!r}: shared memory is not offered here; send its data")
+        size = parameters.get("binary_data_size")
+        if (size is None) == (tensor.get("data") is None):
+            raise DecodeError(f"Input {name!r} must have either 'data' or the parameter 'binary_data_size'")
+        if size is None:
+            return v2_tensors.read_json(tensor["data"], datatype, shape, name)
+        return v2_tensors.read_binary(self._take(size, name), datatype, shape, name, self._max_elements)
+
+    def _take(self, size: Any, name: str) -> memoryview:
+        if self._rest is None:
+            raise DecodeError(f"Input {name!r} has binary data, so the request needs {HEAD_LENGTH}")
+        if type(size) is not int or size < 0:
+            raise DecodeError(f"Input {name!r}: binary_data_size must be a number of bytes")
+        start, self._position = self._position, self._position + size
+        if self._position > len(self._rest):
+            raise DecodeError(f"Input {name!r}: the body ends before its {size} bytes do")
+        return self._rest[start : self._position]
+
+
+def _as_rows(tensors: dict[str, Array], *, is_finite: bool) -> Inputs:
+    """Return a lone matrix of numbers as rows, which every kind of model takes by position."""
+    if len(tensors) > 1:
+        return NamedTensors(tensors)
+    (array,) = tensors.values()
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        return NamedTensors(tensors)
+    if not is_finite and not np.isfinite(array).all():
+        return NamedTensors(tensors)
+    # What is viewed is not ours to write to.
+    is_own = array.dtype == _FLOAT64 and array.flags.writeable
+    numbers = array if is_own else array.astype(np.float64, order="C")
+    return Matrix(numbers, lambda: Rows(numbers.tolist()))
+
+
+# The answer -------------------------------------------------------------------------------
+
+
+def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
+    """Write an answer; see ``InferenceProtocol.encode``. Bytes where the request asks for any."""
+    del media_type  # the request says it
+    note: Note = request.note
+    outputs, pieces = [], []
+    for name, array in response.outputs.items():
+        wanted = _wanted_of(name, note)
+        if wanted.n_classes:
+            array = _classify(name, array, wanted.n_classes, response.classes)  # noqa: PLW2901
+        datatype, tensor = v2_tensors.as_tensor(array)
+        output: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": datatype}
+        if note.is_binary if wanted.is_binary is None else wanted.is_binary:
+            pieces.append(v2_tensors.write_binary(tensor, datatype))
+            output["parameters"] = {"binary_data_size": len(pieces[-1])}
+        else:
+            output["data"] = v2_tensors.write_json(tensor, datatype, name)
+        outputs.append(output)
+    document: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+    if note.id is not None:
+        document["id"] = note.id
+    document["outputs"] = outputs
+    try:
+        head = json_media.dump(document)
+    except TypeError as error:
+        raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
+    if not pieces:
+        return Encoded(head, JSON)
+    return Encoded(b"".join((head, *pieces)), BINARY, {HEAD_LENGTH: str(len(head))})
+
+
+def _wanted_of(name: str, note: Note) -> Wanted:
+    wanted = note.outputs.get(name)
+    if wanted is None and len(note.outputs) == 1:  # a method with several outputs was asked for
+        (wanted,) = note.outputs.values()
+    return wanted or Wanted()
+
+
+def _classify(name: str, array: Array, n_classes: int, labels: list[Any] | None) -> Array:
+    """Return the highest values of each row as ``"value:index[:label]"``, the highest first.
+
+    Source: Triton, protocol/extension_classification.md.
+    """
+    if array.dtype.kind not in "fiub":
+        raise NotAcceptable(f"Output {name!r} holds no numbers, so it has no classification")
+    rows = array.reshape(len(array), -1)
+    n_classes = min(n_classes, rows.shape[1])
+    names = labels if labels is not None and len(labels) == rows.shape[1] else None
+    best = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :n_classes]
+    texts = np.empty(best.shape, dtype=object)
+    for place, index in np.ndenumerate(best):
+        label = "" if names is None else f":{names[index]}"
+        texts[place] = f"{rows[place[0], index]:f}:{index}{label}"
+    return texts
+
+
+def status_of(error: DemijohnError) -> int:
+    """Return an error's status: what does not fit is 400 here, all else keeps its own."""
+    # An output that the model does not have is no address: a path never names a method here.
+    is_bad = error.status in _AS_BAD_REQUEST or error.code == "method_not_found"
+    return _BAD_REQUEST if is_bad else error.status
+
+
+def encode_error(error: DemijohnError, request_id: str) -> Encoded:
+    """Write an error; "application/json" alone is what KServe's client reads."""
+    del request_id  # the header X-Request-Id has it
+    text = "; ".join([error.detail, *map(str, error.errors[1:])])  # the detail names the first
+    return Encoded(json_media.dump({"error": text}), JSON, error.headers)
