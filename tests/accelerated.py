@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -79,7 +80,13 @@ def offer(monkeypatch: pytest.MonkeyPatch, *engines: Engine) -> Offer:
 
 
 def offer_candidates(monkeypatch: pytest.MonkeyPatch, candidates: Sequence[Candidate]) -> None:
-    """Let these be the candidates of every model."""
+    """Let these be the candidates of every model.
+
+    Those of tests before that are still proved in the background would be counted among them.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "demijohn-prover":
+            thread.join(60)
 
     def find(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         return candidates
