@@ -105,6 +105,8 @@ class BoosterRuntime:
     joining: Joining = "prove"
     refusals: tuple[type[Exception], ...] = (ValueError, TypeError)
     is_callable_unasked = True
+    survives_fork = True
+    metadata: Mapping[str, str] = {}
     is_wrapped = False  #: ``call`` goes through a wrapper in scikit-learn's manner.
 
     def __init__(

@@ -56,7 +56,7 @@ def try_out(work: Callable[[], object], path: Path, size_bytes: int) -> None:
         _be_the_child(work, writing)
     os.close(writing)
     try:
-        said = _listen(reading, pid, _resident_bytes(os.getpid()) + _ROOM_BYTES + _ROOM_PER_BYTE * size_bytes)
+        said = _listen(reading, pid, _own_bytes(os.getpid()) + _ROOM_BYTES + _ROOM_PER_BYTE * size_bytes)
     finally:
         os.close(reading)
         os.kill(pid, signal.SIGKILL)  # it has said all that it will; until waited for, it is there
@@ -90,12 +90,13 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _resident_bytes(pid: int) -> int:
-    """Return how much memory a process has; 0 where the system does not say, or it is gone."""
+def _own_bytes(pid: int) -> int:
+    """Return the memory of a process without files' pages; 0 where it is gone, or the system does not say."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
+        resident, of_files = map(int, Path(f"/proc/{pid}/statm").read_bytes().split()[1:3])
+    except (OSError, ValueError):
         return 0
+    return (resident - of_files) * resource.getpagesize()
 
 
 def _be_silent() -> None:
@@ -118,7 +119,7 @@ def _listen(reading: int, pid: int, most_bytes: int) -> bytes:
             if not part:
                 return said
             said += part
-        elif _resident_bytes(pid) > most_bytes:
+        elif _own_bytes(pid) > most_bytes:
             return _WRONG + b"trying it out took too much memory"
     return _WRONG + f"trying it out took longer than {DEADLINE_S:g} s".encode()
 
