@@ -546,3 +546,28 @@ def test_arrays_have_rows_and_all_the_same_number() -> None:
     assert problems_of(MIXED, NamedTensors({"image": np.zeros((2, 2, 2)), "age": np.zeros(3, int)})) == [
         (None, "age", "2 rows, as in the first tensor", "3 rows")
     ]
+
+
+# Rows of more dimensions, read as numbers ----------------------------------------------------
+
+
+def read_again() -> Rows:
+    raise AssertionError("they are taken as they are")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(-1, 2, 3), (-1, -1, 3), (-1, -1, -1)])
+def test_images_that_were_read_as_numbers_are_taken_as_they_are(dtype: str, shape: tuple[int, ...]) -> None:
+    numbers = np.arange(12.0).reshape(2, 2, 3)
+    signature = Signature("matrix", (TensorSpec("image", dtype, shape),))
+    (image,) = signature.validate(Matrix(numbers, read_again)).values()
+    assert image.dtype == dtype
+    assert np.array_equal(image, numbers)
+
+
+@pytest.mark.parametrize("shape", [(-1, 2, 4), (-1, 6), (-1, 2, 3, 1)])
+def test_images_of_another_shape_are_read_again_and_refused(shape: tuple[int, ...]) -> None:
+    numbers = np.arange(12.0).reshape(2, 2, 3)
+    signature = Signature("matrix", (TensorSpec("image", "float32", shape),))
+    with pytest.raises(SignatureMismatch):
+        signature.validate(Matrix(numbers, lambda: Rows(numbers.tolist())))

@@ -66,7 +66,7 @@ class Matrix:
     where that matters, ``again`` reads the same rows as a client wrote them.
     """
 
-    numbers: Array  #: (n_rows, width) float64, C-contiguous; nobody else holds it.
+    numbers: Array  #: (n_rows, width), or more dimensions; float64, C-contiguous; nobody else holds it.
     again: Callable[[], Rows]
 
 

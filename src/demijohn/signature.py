@@ -60,27 +60,29 @@ class Signature:
     )
     #: Reads records of a table; made when the first come.
     _record_blocks: list[RecordBlocks] = field(default_factory=list, init=False, repr=False, compare=False)
-    #: Columns of a row of plain float64 numbers; -1: any, None: other than such rows are taken.
-    _width: int | None = field(default=None, init=False, repr=False, compare=False)
+    #: Shape of a row of plain float64 numbers; -1: any size, None: other than such rows are taken.
+    _row: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
     #: The same for shorter floats, and which.
-    _narrow: tuple[int, np.dtype[Any]] | None = field(default=None, init=False, repr=False, compare=False)
+    _narrow: tuple[tuple[int, ...], np.dtype[Any]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Find out whether rows that were read as numbers are taken as they are, or rounded."""
         dtypes = {spec.dtype for spec in self.inputs}
-        width = self._plain_width()
-        if width is None or any(spec.is_closed or spec.ragged_rank for spec in self.inputs):
+        row = self._plain_row()
+        if row is None or any(spec.is_closed or spec.ragged_rank for spec in self.inputs):
             return
         if dtypes == {"float64"}:
-            object.__setattr__(self, "_width", width)
+            object.__setattr__(self, "_row", row)
         elif dtypes in ({"float32"}, {"float16"}):
-            object.__setattr__(self, "_narrow", (width, np.dtype(dtypes.pop())))
+            object.__setattr__(self, "_narrow", (row, np.dtype(dtypes.pop())))
 
-    def _plain_width(self) -> int | None:
+    def _plain_row(self) -> tuple[int, ...] | None:
         if self.layout == "table":
-            return len(self.inputs)
-        is_flat = len(self.inputs) == 1 and len(self.inputs[0].shape) == 2
-        return self.inputs[0].shape[1] if is_flat else None
+            return (len(self.inputs),)
+        is_single = len(self.inputs) == 1 and len(self.inputs[0].shape) >= 2
+        return self.inputs[0].shape[1:] if is_single else None
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -139,7 +141,7 @@ class Signature:
         """
         if isinstance(inputs, Matrix):
             numbers = inputs.numbers
-            if self._width is not None and self._width in (numbers.shape[1], -1):
+            if self._row is not None and _is_fit(numbers.shape[1:], self._row):
                 return self._name_columns(numbers)
             short = self._narrowed(numbers)
             if short is not None:
@@ -163,7 +165,7 @@ class Signature:
 
     def _narrowed(self, numbers: Array) -> Array | None:
         """Round rows that were read as numbers; None where they have to be read again."""
-        if self._narrow is None or self._narrow[0] not in (numbers.shape[1], -1):
+        if self._narrow is None or not _is_fit(numbers.shape[1:], self._narrow[0]):
             return None
         return narrow(numbers, self._narrow[1])
 
@@ -308,6 +310,13 @@ class Signature:
     def _known_shape(self, spec: TensorSpec) -> TensorSpec:
         """Return the spec of a matrix that says nothing of its width as one of any width."""
         return replace(spec, shape=(-1, -1)) if self.layout == "matrix" and len(spec.shape) == 1 else spec
+
+
+def _is_fit(given: tuple[int, ...], row: tuple[int, ...]) -> bool:
+    """Say whether rows of a shape are those of another, in which -1 is any size."""
+    if given == row:
+        return True
+    return len(given) == len(row) and all(b in (a, -1) for a, b in zip(given, row, strict=True))
 
 
 def _is_text(inputs: WrittenInputs) -> bool:

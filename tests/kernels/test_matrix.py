@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from demijohn import kernels
 from demijohn.kernels import make_powers, read_matrix
@@ -109,8 +110,17 @@ def refuse_constant(name: str) -> float:
     raise ValueError(name)
 
 
-def matrix_in(body: bytes) -> list[list[float]] | None:
-    """Return the matrix that a JSON reader finds; None if it finds anything else, or no JSON."""
+def shape_of(document: Any) -> tuple[int, ...] | None:
+    """Return the shape of lists in lists of numbers; None where they are not all of one."""
+    if not isinstance(document, list):
+        return () if type(document) in (int, float) else None
+    shapes = {shape_of(part) for part in document}
+    (shape,) = shapes if len(shapes) == 1 else (None,)
+    return None if shape is None else (len(document), *shape)
+
+
+def matrix_in(body: bytes) -> Any:
+    """Return the rows that a JSON reader finds; None if it finds anything else, or no JSON."""
     try:
         document = json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
     except ValueError:
@@ -119,20 +129,14 @@ def matrix_in(body: bytes) -> list[list[float]] | None:
         if list(document) not in ALLOWED_KEYS:
             return None
         document = next(iter(document.values()))
-    if (
-        not isinstance(document, list)
-        or not document
-        or not all(isinstance(row, list) and row for row in document)
-    ):
-        return None
-    cells = [cell for row in document for cell in row]
-    if any(type(cell) not in (int, float) for cell in cells) or len({len(row) for row in document}) != 1:
+    shape = shape_of(document)
+    if shape is None or not 2 <= len(shape) <= 8:
         return None
     try:
-        rows = [[float(cell) for cell in row] for row in document]
+        rows = np.array(document, np.float64)
     except OverflowError:
         return None
-    return rows if all(math.isfinite(cell) for row in rows for cell in row) else None
+    return rows if np.isfinite(rows).all() else None
 
 
 SEEDS = [
@@ -140,6 +144,8 @@ SEEDS = [
     b'{"instances": [[1, 2], [3, 4E-2]]}',
     b' {"inputs" : [ [ 10 ] , [ 12345678901234567890.5 ] ] } ',
     b"[[1.7976931348623157e308, 123456789.123456789]]",
+    b"[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]",
+    b'{"instances": [[[[1]], [[2]]]]}',
 ]
 PIECES = [*b'[]{},:".-+eE0123456789 \n\t\\ntruNaIfy\x00\x0b\xff', *(ord(c) for c in "instances")]
 
@@ -164,7 +170,29 @@ def test_a_broken_body_is_read_as_json_reads_it_or_left_alone(
     found, expected = read_matrix(text, MANY), matrix_in(text)
     assert (found is None) == (expected is None)
     if found is not None:
-        assert found.tobytes() == np.array(expected, np.float64).tobytes()
+        assert (found.shape, found.tobytes()) == (expected.shape, expected.tobytes())
+
+
+@settings(deadline=None)
+@given(
+    npst.arrays(
+        np.float64,
+        npst.array_shapes(min_dims=2, max_dims=8, max_side=3),
+        elements=st.floats(allow_nan=False, allow_infinity=False),
+    ),
+    st.sampled_from([None, "instances", "inputs"]),
+)
+def test_rows_of_any_shape_are_read(rows: Any, key: str | None) -> None:
+    document = rows.tolist() if key is None else {key: rows.tolist()}
+    found = read_matrix(json.dumps(document).encode(), MANY)
+    assert found is not None
+    assert (found.shape, found.tobytes()) == (rows.shape, rows.tobytes())
+
+
+def test_rows_of_more_dimensions_than_anybody_has_are_left_alone() -> None:
+    assert np.asarray(read_matrix(b"[" * 8 + b"1" + b"]" * 8, MANY)).shape == (1,) * 8
+    assert read_matrix(b"[" * 9 + b"1" + b"]" * 9, MANY) is None
+    assert read_matrix(b"[" * 100_000, MANY) is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +202,9 @@ def test_a_broken_body_is_read_as_json_reads_it_or_left_alone(
         "[[1], 2]", "[[1], []]", "[[1], [2, 3]]", "[[1, 2], [3]]", "[[1,]]", "[[,1]]", "[[1] [2]]",
         "[[1 2]]", "[[1],]", "[[01]]", "[[-01]]", "[[00]]", "[[1.]]", "[[.5]]", "[[+1]]", "[[1e]]",
         "[[1e+]]", "[[1.e5]]", "[[-]]", "[[--1]]", "[[NaN]]", "[[Infinity]]", "[[-Infinity]]", "[[1e309]]",
-        "[[-1e400]]", "[[0x10]]", "[[1_000]]", "[[1f]]", "[[null]]", "[[true]]", '[["1"]]', "[[[1]]]",
+        "[[-1e400]]", "[[0x10]]", "[[1_000]]", "[[1f]]", "[[null]]", "[[true]]", '[["1"]]',
+        "[[[1]], [1]]", "[[1], [[1]]]", "[[[1], [2]], [[3]]]", "[[[1, 2]], [[3], [4]]]", "[[[]]]",
+        "[[[1]]", "[[[1], 2]]", "[[1, [2]]]",
         '[{"a": 1}]', '{"rows": [[1]]}', '{"instances": [[1]], "a": 1}',
         '{"instances": [[1]], "instances": [[1]]}', '{"instance\\u0073": [[1]]}', '{"instances": [[1]]',
         '{"instances" [[1]]}', '{"instances": [1]}', "\ufeff[[1]]", "[[1]]\x00", "[[1\x00]]", "[[1]]\x0b",

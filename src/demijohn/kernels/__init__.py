@@ -114,16 +114,17 @@ def _bits(sets: Bits | None, categorical: Ints | None) -> Bits | None:
 
 
 def read_matrix(body: bytes, max_elements: int) -> Floats | None:
-    """Read a JSON body that is exactly a matrix of numbers.
+    """Read a JSON body that is exactly a matrix of numbers, or rows of any other shape.
 
     Args:
         body: Any bytes. ``[[1, 2.5], [3, 4]]``, or that as the only value of an object, under ``instances``
-            or ``inputs``.
+            or ``inputs``. In place of a number there may be lists of numbers, all of one shape.
         max_elements: How many numbers there may be.
 
     Returns:
-        (n_rows, width), writable, each number the float64 that Python's ``json`` and ``float`` make of it;
-        None if the body is anything else, be it fine or broken: the general reader answers it.
+        (n_rows, width), or of more dimensions, at most 8; writable, each number the float64 that Python's
+        ``json`` and ``float`` make of it; None if the body is anything else, be it fine or broken: the
+        general reader answers it.
 
     Raises:
         RuntimeError: The kernels are not built.

@@ -1,15 +1,16 @@
-/* A JSON body that is exactly a matrix of numbers, read in one pass.
+/* A JSON body that is exactly a matrix of numbers, or of lists of them, read in one pass.
  *
  * Rules of this room:
- * 1. It takes [[...], ...], {"instances": [[...], ...]} and {"inputs": [[...], ...]}: rows of equal length, at
- *    least one row of at least one number. Of anything else it says nothing (None): the general reader answers
- *    it, or says what is wrong.
+ * 1. It takes [[...], ...], {"instances": [[...], ...]} and {"inputs": [[...], ...]}: rows of one shape, lists in
+ *    lists down to numbers, at least one row of at least one number. Of anything else it says nothing (None): the
+ *    general reader answers it, or says what is wrong.
  * 2. What it takes is JSON to the letter (RFC 8259), and means what Python's json reads in it.
  */
 #include "_matrix.h"
 
 #include "_number.h"
 
+#define MAX_RANK 8       /* images of several channels over time have five */
 #define NEAR_NUMBERS 512 /* a request of a few rows needs no memory but its answer's */
 
 typedef struct {
@@ -17,7 +18,8 @@ typedef struct {
     double *numbers;  /* in `near`, or in `owner` */
     PyObject *owner;  /* a bytearray, or NULL while `near` suffices */
     size_t n_numbers, capacity, max_numbers;
-    size_t n_rows, width;
+    int rank;                 /* 0 until the first numbers were met */
+    size_t sizes[MAX_RANK];   /* 0 until the first list of that depth was read to its end */
     double near[NEAR_NUMBERS];
 } Reader;
 
@@ -57,11 +59,21 @@ grow(Reader *reader, const char *at)
     return 0;
 }
 
-/* Numbers up to the row's "]". 0; -1 if this is no such row (or there is no memory: an error is set). */
+/* 0 if a list is as long as all others of its depth. */
 static int
-read_row(Reader *reader)
+settle_size(Reader *reader, int depth, size_t size)
 {
-    const char *at = skip_space(reader->at);
+    if (reader->sizes[depth] == 0) {
+        reader->sizes[depth] = size;
+    }
+    return reader->sizes[depth] == size ? 0 : -1;
+}
+
+/* Numbers up to their list's "]". 0; -1 if these are none (or there is no memory: an error is set). */
+static int
+read_numbers(Reader *reader, int depth)
+{
+    const char *at = reader->at;
     size_t n_before = reader->n_numbers;
     for (;;) {
         if (reader->n_numbers == reader->max_numbers) {
@@ -84,29 +96,37 @@ read_row(Reader *reader)
         at = skip_space(at + 1);
     }
     reader->at = at + 1;
-    size_t width = reader->n_numbers - n_before;
-    reader->width = reader->n_rows == 0 ? width : reader->width;
-    reader->n_rows++;
-    return width == reader->width ? 0 : -1;
+    return settle_size(reader, depth, reader->n_numbers - n_before);
 }
 
-/* From behind the outer "[" to behind its "]". */
+/* From behind a list's "[" to behind its "]"; the rows are the list of depth 0, and no numbers. */
 static int
-read_rows(Reader *reader)
+read_list(Reader *reader, int depth)
 {
-    for (;;) {
-        reader->at = skip_space(reader->at);
-        if (*reader->at++ != '[' || read_row(reader) < 0) {
+    reader->at = skip_space(reader->at);
+    int is_last = *reader->at != '[';
+    if (is_last && reader->rank == 0 && depth > 0) {
+        reader->rank = depth + 1;
+    }
+    if (is_last != (depth + 1 == reader->rank) || depth + 1 == MAX_RANK + is_last) {
+        return -1;
+    }
+    if (is_last) {
+        return read_numbers(reader, depth);
+    }
+    for (size_t size = 1;; size++) {
+        if (*reader->at++ != '[' || read_list(reader, depth + 1) < 0) {
             return -1;
         }
         reader->at = skip_space(reader->at);
         if (*reader->at == ']') {
             reader->at++;
-            return 0;
+            return settle_size(reader, depth, size);
         }
         if (*reader->at++ != ',') {
             return -1;
         }
+        reader->at = skip_space(reader->at);
     }
 }
 
@@ -137,7 +157,7 @@ read_body(Reader *reader)
         }
         reader->at = skip_space(reader->at);
     }
-    if (*reader->at++ != '[' || read_rows(reader) < 0) {
+    if (*reader->at++ != '[' || read_list(reader, 0) < 0) {
         return -1;
     }
     reader->at = skip_space(reader->at);
@@ -162,7 +182,14 @@ answer(Reader *reader)
     if (reader->owner == NULL) {
         return NULL;
     }
-    return Py_BuildValue("((nn)O)", (Py_ssize_t)reader->n_rows, (Py_ssize_t)reader->width, reader->owner);
+    PyObject *shape = PyTuple_New(reader->rank);
+    for (int depth = 0; shape != NULL && depth < reader->rank; depth++) {
+        PyObject *size = PyLong_FromSize_t(reader->sizes[depth]);
+        if (size == NULL || PyTuple_SetItem(shape, depth, size) < 0) { /* it takes size, come what may */
+            Py_CLEAR(shape);
+        }
+    }
+    return shape == NULL ? NULL : Py_BuildValue("(NO)", shape, reader->owner);
 }
 
 PyObject *
@@ -182,7 +209,9 @@ read_matrix(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
     reader.end = reader.at + PyBytes_Size(args[0]);
     reader.numbers = reader.near;
     reader.owner = NULL;
-    reader.n_numbers = reader.n_rows = reader.width = 0;
+    reader.n_numbers = 0;
+    reader.rank = 0;
+    memset(reader.sizes, 0, sizeof reader.sizes);
     reader.capacity = NEAR_NUMBERS;
     reader.max_numbers = max_numbers < 0 ? 0 : (size_t)max_numbers;
     PyObject *result = NULL;

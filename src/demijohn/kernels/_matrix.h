@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* read_matrix(body: bytes, max_elements: int) -> ((n_rows, width), numbers: bytearray of float64) | None */
+/* read_matrix(body: bytes, max_elements: int) -> (shape, numbers: bytearray of float64) | None */
 PyObject *read_matrix(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 
 #endif

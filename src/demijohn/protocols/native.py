@@ -82,7 +82,7 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         if media_type in image_media.MEDIA_TYPES:
             return InferenceRequest(ImageBody(body, image_media.Images(settings.max_pixels, media_type)))
     numbers = kernels.read_matrix(body, settings.max_elements) if kernels.IS_BUILT else None
-    if numbers is not None:
+    if numbers is not None and numbers.ndim < settings.max_depth:
         return InferenceRequest(Matrix(numbers, lambda: _read_rows(body, settings)))
     return read_document(json_media.parse(body, settings), settings.max_pixels)
 
