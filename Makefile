@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CLIENTS := .venv-clients
 TORCH := torch==2.13.0
 
 # The lock decides every version; uv is to use the Python of .venv and to fetch no other.
@@ -21,7 +22,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 .PHONY: install
-install: $(INSTALLED) ## Make .venv with all that Demijohn, its tests and its docs need
+install: $(INSTALLED) $(CLIENTS)/.installed ## Make .venv with all that Demijohn, its tests and its docs need
 	@sh tests/install_chromium.sh $(VENV)/.chromium-tried
 
 $(BIN)/uv:
@@ -37,6 +38,12 @@ $(BIN)/uv:
 $(INSTALLED): pyproject.toml uv.lock Makefile hatch_build.py $(wildcard src/demijohn/kernels/*.[ch]) | $(BIN)/uv
 	@$(BIN)/uv sync --quiet --frozen --all-extras --all-groups
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore $(TORCH)
+	@touch $@
+
+# Clients of the dialects pin what they stand on, each otherwise than we do.
+$(CLIENTS)/.installed: tests/clients/requirements.txt | $(INSTALLED)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)
+	@$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python -r tests/clients/requirements.txt
 	@touch $@
 
 .PHONY: demo

@@ -23,7 +23,7 @@ from demijohn.messages import Tensors
 
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, check_rows, join, late, note_wait
+from .queue import Expired, Queue, Request, check_rows, join, late, note_times
 from .stream import Channel, Stream
 from .worker import Worker, dismiss
 
@@ -185,16 +185,15 @@ class Batcher:
 
     def _await(self, request: Request) -> None:
         """Start a request or let it wait, and wait for its answer."""
-        now, deadline = self._clock(), request.deadline
-        if now >= deadline:
+        request.since = now = self._clock()
+        if now >= request.deadline:
             raise self._expired()
-        request.since = now
         with self._lock:
             why = self._take_in(request, now)
         if why is not None:
             raise self._refused(why)
         # A wait longer than TIMEOUT_MAX would raise OverflowError.
-        if not request.done.acquire(timeout=min(deadline - now, threading.TIMEOUT_MAX)):
+        if not request.done.acquire(timeout=min(request.deadline - now, threading.TIMEOUT_MAX)):
             self._give_up(request)
         if isinstance(request.error, Expired):
             raise self._expired()
@@ -370,12 +369,11 @@ class Batcher:
         channel.end(error)
 
     def _keep_books(self, worker: Worker, batch: Sequence[Request], n_rows: int) -> None:
-        method, began, ended = batch[0].method, worker.since, self._clock()
-        waited_s = note_wait(batch, began, ended)
+        duration_s, waited_s = note_times(batch, worker.since, self._clock())
         with self._lock:
-            self._paces.record(method, n_rows, ended - began)
+            self._paces.record(batch[0].method, n_rows, duration_s)
         if not batch[0].is_probe:
-            self._observer.call_finished(method, n_rows, len(batch), ended - began, waited_s)
+            self._observer.call_finished(batch[0].method, n_rows, len(batch), duration_s, waited_s)
 
     def _as_ours(self, method: str, error: BaseException) -> Exception:
         """Make what the model raised fit to be raised in a caller's thread.

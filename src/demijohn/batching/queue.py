@@ -196,15 +196,15 @@ def join(batch: Sequence[Request]) -> Tensors:
     return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
 
 
-def note_wait(batch: Sequence[Request], began: float, ended: float) -> float:
-    """Return the seconds for which the requests of a call had waited for it, added up.
+def note_times(batch: Sequence[Request], began: float, ended: float) -> tuple[float, float]:
+    """Return how long a call took, and how long its requests had waited for it, added up; in seconds.
 
     Each begins to wait anew: after a joined call that failed, for its own.
     """
     waited_s = sum([began - request.since for request in batch])
     for request in batch:
         request.since = ended
-    return waited_s
+    return ended - began, waited_s
 
 
 def check_rows(outputs: Tensors, n_rows: int) -> None:

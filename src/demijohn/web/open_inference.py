@@ -19,6 +19,7 @@ from flask import Response, request
 from demijohn import __version__
 from demijohn.errors import ControlRefused, DecodeError, NotOffered
 from demijohn.metrics import Statistics
+from demijohn.pool import rank
 from demijohn.predictor import Predictor
 from demijohn.protocols import json_media, v2_tensors
 from demijohn.tensor_spec import TensorSpec
@@ -121,7 +122,7 @@ def show_model(name: str, version: str | None = None) -> Response:
     return answer_json(
         {
             "name": predictor.name,
-            "versions": list(shared.pool.entry(name).versions),
+            "versions": sorted(shared.pool.entry(name).versions, key=rank),
             "platform": predictor.runtime.framework,
             "inputs": [_tensor(spec.name, spec) for spec in predictor.signature.shaped_inputs],
             "outputs": [_tensor(output, spec) for output, spec in _outputs(predictor)],
