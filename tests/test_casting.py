@@ -129,6 +129,15 @@ def test_a_text_is_a_string_and_nothing_else():
     assert refused("str", ["a", 1, None, True, []]) == [1, 2, 3, 4]
 
 
+def test_bytes_are_a_text_if_they_are_one_in_utf_8():
+    array, problems = cast("str", [b"caf\xc3\xa9", "x", b"\xff"])
+    assert array.tolist()[:2] == ["café", "x"]
+    assert problems == [(2, "str", "1 bytes, which are no text in UTF-8")]
+    array, problems = cast("object", [b"\xff", "x"])
+    assert (array.tolist(), problems) == ([b"\xff", "x"], [])
+    assert refused("float64", [b"1"]) == [0]
+
+
 def test_anything_takes_scalars_of_any_type_and_no_lists():
     array, problems = cast("object", [1, "a", True, 2.5])
     assert not problems

@@ -2,7 +2,8 @@
 
 Rules of this room:
 1. A bool is no number and a string no number; an integer is a float; 3.0 is no integer.
-2. Text cells (CSV) are read by the dtype; only an empty cell is missing.
+2. Text cells (CSV) are read by the dtype; only an empty cell is missing. Bytes are a text if they are
+   one in UTF-8.
 3. The fast way looks at the set of Python types of a whole column; only a column that does not
    pass is looked at value by value, to say which row is wrong.
 """
@@ -66,6 +67,8 @@ def describe(value: Any) -> str:
         return f'the string "{shown}"'
     if isinstance(value, list):
         return f"a list of {len(value)} values"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     if isinstance(value, dict):
         return "an object"
     text = str(value)
@@ -280,6 +283,11 @@ def _cell_reader(spec: TensorSpec, dtype: np.dtype[Any], *, is_text: bool) -> Ca
 
 
 def _scalar(value: Any, spec: TensorSpec) -> Any:
+    if isinstance(value, bytes) and spec.dtype == "str":
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise _Unfit(f"{describe(value)}, which are no text in UTF-8") from error
     if isinstance(value, (list, dict)) or (spec.dtype == "str" and not isinstance(value, str)):
         raise _Unfit(describe(value))
     return value

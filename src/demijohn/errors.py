@@ -121,6 +121,7 @@ class RouteNotFound(RequestError):
     status = 404
     code = "route_not_found"
     title = "There is nothing at this address"
+    asked = ""  #: HTTP method and path, for a dialect that repeats them.
 
 
 class ModelNotFound(RequestError):
@@ -153,6 +154,7 @@ class MethodNotAllowed(RequestError):
     status = 405
     code = "method_not_allowed"
     title = "This address does not take that HTTP method"
+    asked = ""  #: As in ``RouteNotFound``.
 
 
 class NotAcceptable(RequestError):

@@ -20,7 +20,7 @@ from .batching import Stream
 from .config import MAX_PIXELS
 from .messages import Array, InferenceRequest, Matrix, NamedTensors, Rows, Tensors, plain
 from .predictor import Predictor
-from .protocols import native
+from .protocols import json_forms
 from .signature import Signature
 
 _SHORT_FLOATS = tuple(map(np.dtype, ("float64", "float32", "float16")))  # a float64 holds each exactly
@@ -155,7 +155,7 @@ def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noq
         return InferenceRequest(NamedTensors(X))
     if isinstance(X, (list, tuple)):
         X = [_row(row) for row in X]  # noqa: N806
-    return native.read_document(X, max_pixels)
+    return json_forms.read_document(X, max_pixels)
 
 
 def _rows_of(array: Array) -> Rows:

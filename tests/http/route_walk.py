@@ -20,6 +20,7 @@ def _routes() -> list[tuple[str, str]]:
         "version": "1",
         "alias": "champion",
         "method": "predict",
+        "verb": "predict",
         "path": "console.js",
         "rest": "status",
     }

@@ -90,6 +90,7 @@ def bare(method: str, path: str, *headers: tuple[str, str], **options: str) -> b
 ROWS = "[[1,2,3],[4,5.5,-6.25]]"
 LONG = "[" + ",".join(["[1,2,3]"] * 3_000) + "]"
 PREDICT = "/models/plane/predict"
+TENSORFLOW = "/v1/models/plane:predict"
 CSV = ("Content-Type", "text/csv")
 CHUNKED = ("Transfer-Encoding", "chunked")
 
@@ -211,6 +212,33 @@ SERVED: dict[str, bytes] = {
     "v2 origin": post(V2, V2_JSON, ("Origin", "http://evil.test")),
     "v2 too large": post(V2, " " * (LIMIT + 1)),
     "v2 get": bare("GET", V2),
+    # Other dialects
+    "tensorflow rows": post(TENSORFLOW, f'{{"instances":{ROWS}}}'),
+    "tensorflow columns": post(TENSORFLOW, f'{{"inputs":{ROWS}}}', ("Content-Type", "-")),
+    "tensorflow in capitals": post("/v1/models/plane/versions/0:PREDICT", f'{{"instances":{ROWS}}}'),
+    "tensorflow label": post("/v1/models/double/labels/champion:predict", '{"instances":[[1]]}'),
+    "tensorflow classify": post("/v1/models/forest:classify", '{"examples":[{"inputs":[0,1,2]}]}'),
+    "tensorflow regress": post("/v1/models/table:regress", '{"examples":[{"age":1,"kind":"cat"}]}'),
+    "tensorflow signature": post(
+        "/v1/models/logarithm:predict", '{"instances":[[0,-1],[1,2]],"signature_name":"transform"}'
+    ),
+    "tensorflow no signature": post(TENSORFLOW, f'{{"instances":{ROWS},"signature_name":"x"}}'),
+    "tensorflow nan": post("/v1/models/table:predict", '{"instances":[{"age":NaN,"kind":"cat"}]}'),
+    "tensorflow misfit": post(TENSORFLOW, '{"instances":[[1,2]]}'),
+    "tensorflow broken": post(TENSORFLOW, "[[1,2"),
+    "tensorflow verb": post("/v1/models/plane:train", f'{{"instances":{ROWS}}}'),
+    "tensorflow explain": post("/v1/models/plane:explain", f'{{"instances":{ROWS}}}'),
+    "tensorflow path": post("/v1/model/plane:predict", f'{{"instances":{ROWS}}}'),
+    "tensorflow no model": post("/v1/models/nobody:predict", f'{{"instances":{ROWS}}}'),
+    "tensorflow no version": post("/v1/models/plane/versions/7:predict", f'{{"instances":{ROWS}}}'),
+    "tensorflow foreign host": post(TENSORFLOW, f'{{"instances":{ROWS}}}', host="evil.test"),
+    "tensorflow too large": post(TENSORFLOW, " " * (LIMIT + 1)),
+    "mlflow": post("/invocations", f'{{"dataframe_split":{{"data":{ROWS}}}}}'),
+    "mlflow csv": post("/invocations", "a,b,c\n1,2,3\n", CSV),
+    "mlflow without type": post("/invocations", f'{{"inputs":{ROWS}}}', ("Content-Type", "-")),
+    "mlflow other type": post("/invocations", ROWS, ("Content-Type", "text/plain")),
+    "mlflow rows": post("/invocations", ROWS),
+    "mlflow params": post("/invocations", f'{{"inputs":{ROWS},"params":{{"x":1}}}}'),
     # Other methods
     "get": bare("GET", PREDICT),
     "head": bare("HEAD", PREDICT),
@@ -258,6 +286,11 @@ HOSTED: dict[str, bytes] = {
     "lines that are refused": post("/ml/models/spell/predict", '[{"word":"!"}]', _KEY),
     "lines without key": post("/ml/models/spell/predict", '[{"word":"ab"}]'),
     "lines of an alias": post("/ml/models/spell/aliases/x/predict", '[{"word":"ab"}]', _KEY),
+    "tensorflow": post("/ml/v1/models/plane:predict", f'{{"instances":{ROWS}}}', _KEY),
+    "tensorflow without key": post("/ml/v1/models/plane:predict", f'{{"instances":{ROWS}}}'),
+    "tensorflow whole": post("/ml/v1/models/spell:predict", '{"instances":[{"word":"ab"}]}', _KEY),
+    "mlflow": post("/ml/invocations", f'{{"inputs":{ROWS}}}', _KEY),
+    "mlflow without key": post("/ml/invocations", f'{{"inputs":{ROWS}}}'),
     "host of two dots": post(_ML, ROWS, _KEY, host="a..b"),
     "foreign host": post(_ML, ROWS, _KEY, host="evil.test"),
     "slashes": post("/ml//models/plane/predict", ROWS, _KEY),

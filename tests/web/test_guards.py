@@ -18,7 +18,7 @@ from demijohn.web.guards import is_loopback
 ROWS = IRIS[:1].tolist()
 OPEN = {"/ml/livez", "/ml/readyz", "/ml/", "/ml/docs", "/ml/console-assets/console.css"}
 EXAMPLES = {"name": "iris", "method": "predict", "version": "1", "alias": "a", "path": "console.css"}
-EXAMPLES |= {"rest": "status"}
+EXAMPLES |= {"rest": "status", "verb": "predict"}
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def _routes(app: Flask) -> list[tuple[str, str]]:
 
 def test_every_route_needs_a_key_but_health_and_the_pages_shell(guarded: FlaskClient) -> None:
     routes = _routes(guarded.application)
-    assert len({path for _, path in routes}) == 37
+    assert len({path for _, path in routes}) == 52
     for method, path in routes:
         status = guarded.open(path, method=method).status_code
         if path in OPEN:

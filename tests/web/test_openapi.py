@@ -40,7 +40,7 @@ from tests.web.rig import (
 )
 
 from demijohn import Demijohn
-from demijohn.errors import DemijohnError, RequestError, ServerError
+from demijohn.errors import DemijohnError, NotOffered, RequestError, ServerError
 from demijohn.predictor import Predictor
 from demijohn.protocols import image_media
 from demijohn.web import answers
@@ -601,10 +601,35 @@ def statuses_of(error: type[DemijohnError]) -> set[int]:
 
 
 def test_a_prediction_promises_every_status_there_is(document: Document) -> None:
-    statuses = {200, *statuses_of(RequestError), *statuses_of(ServerError)} - {401, 501}
+    statuses = {200, *statuses_of(RequestError), *statuses_of(ServerError)} - {401, NotOffered.status}
     promised = document.paths["/models/matrix/predict"]["post"]["responses"]
     assert {int(status) for status in promised} == statuses
     assert "Retry-After" in document.follow(promised["503"])["headers"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/matrix:predict", {"instances": [[1, 2, 3]]}),
+        ("/v1/models/matrix:predict", {"instances": [[1, 2, 3, 4]], "inputs": [[1, 2, 3, 4]]}),
+        ("/v1/models/matrix:predict", {"inputs": [[1, 2, 3, 4]], "signature_name": "nobody"}),
+        ("/v1/models/matrix:predict", [[1, 2, 3, 4]]),
+        ("/v1/models/matrix:classify", {"instances": [[1, 2, 3, 4]]}),
+        ("/v1/models/table:regress", {"examples": []}),
+        ("/invocations", [[1, 2, 3, 4]]),
+        ("/invocations", {"instances": [[1, 2, 3]]}),
+        ("/invocations", {"instances": [[1, 2, 3, 4]], "inputs": [[1, 2, 3, 4]]}),
+        ("/invocations", {"instances": [[1, 2, 3, 4]], "params": {"x": 1}}),
+    ],
+)
+def test_a_dialect_refuses_in_its_own_form_what_does_not_fit_its_type(
+    client: FlaskClient, document: Document, path: str, body: Any
+) -> None:
+    assert not document.fits(document.body(path), body)
+    answer = client.post(f"/ml{path}", json=body)
+    promised = document.follow(document.paths[path]["post"]["responses"][str(answer.status_code)])
+    document.check(promised["content"][answer.content_type]["schema"], answer.json)
+    assert answer.status_code == 400
 
 
 def test_without_a_key_nothing_is_said_of_keys(document: Document) -> None:

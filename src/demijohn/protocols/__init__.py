@@ -14,7 +14,7 @@ from demijohn.config import Settings
 from demijohn.errors import DemijohnError
 from demijohn.messages import Encoded, InferenceRequest, InferenceResponse
 
-from . import native, open_inference
+from . import mlflow, native, open_inference, tensorflow
 
 
 class InferenceProtocol(Protocol):
@@ -59,4 +59,9 @@ class InferenceProtocol(Protocol):
         """Write an error in the dialect's own form."""
 
 
-PROTOCOLS: Mapping[str, InferenceProtocol] = {"native": native, "open-inference": open_inference}
+PROTOCOLS: Mapping[str, InferenceProtocol] = {
+    "mlflow": mlflow,
+    "native": native,
+    "open-inference": open_inference,
+    "tensorflow": tensorflow,
+}

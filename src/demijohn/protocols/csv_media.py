@@ -21,8 +21,15 @@ from demijohn.messages import Array, Rows, Tensors, plain
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def decode(body: bytes, *, has_header: bool) -> Rows:
+def decode(
+    body: bytes, *, has_header: bool, way_out: str = "if it is data, send 'text/csv; header=absent'"
+) -> Rows:
     """Read rows of text cells.
+
+    Args:
+        body: The whole of it.
+        has_header: The first row is the header.
+        way_out: Told to whoever sends data in its place.
 
     Raises:
         DecodeError: the body is not UTF-8, or its quotes do not match.
@@ -38,7 +45,7 @@ def decode(body: bytes, *, has_header: bool) -> Rows:
     if not has_header:
         return Rows(rows, is_text=True)
     if is_data(rows[0]):
-        raise SignatureMismatch("The first row is all numbers; if it is data, send 'text/csv; header=absent'")
+        raise SignatureMismatch(f"The first row is all numbers; {way_out}")
     return Rows(rows[1:], columns=rows[0], is_text=True)
 
 

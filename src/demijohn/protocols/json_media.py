@@ -14,7 +14,8 @@ import decimal
 import json
 import math
 import re
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def dump(document: Any) -> bytes:
     Raises:
         TypeError: it holds something that JSON has no form for.
     """
-    return orjson.dumps(document, default=_default, option=_OPTIONS)
+    return orjson.dumps(document, default=plain_form, option=_OPTIONS)
 
 
 def writable(array: Array) -> Any:
@@ -162,7 +163,36 @@ def writable(array: Array) -> Any:
     return plain(array)
 
 
-def _default(value: Any) -> Any:
+def writable_bytes(array: Array, write: Callable[[bytes], Any]) -> Any:
+    """Return ``array`` as ``writable`` does, bytes in it, however deep, as ``write`` writes them."""
+    if array.dtype.kind not in "SO":
+        return writable(array)
+    return _replace_bytes(plain(array), write)
+
+
+def _replace_bytes(value: Any, write: Callable[[bytes], Any]) -> Any:
+    if isinstance(value, bytes):
+        return write(value)
+    if isinstance(value, np.ndarray):
+        return writable_bytes(value, write)
+    if isinstance(value, (list, tuple)):
+        return [_replace_bytes(below, write) for below in value]
+    if isinstance(value, dict):
+        return {key: _replace_bytes(below, write) for key, below in value.items()}
+    return value
+
+
+def as_base64(value: bytes) -> str:
+    """Write bytes as text."""
+    return b64encode(value).decode("ascii")
+
+
+def plain_form(value: Any) -> Any:
+    """Return what is written in the place of a value that JSON has no form for.
+
+    Raises:
+        TypeError: nothing is.
+    """
     if isinstance(value, np.ndarray):
         return writable(value)
     if isinstance(value, np.generic):

@@ -23,7 +23,7 @@ from flask.sansio.scaffold import Scaffold
 from demijohn.config import Settings
 from demijohn.errors import RouteNotFound
 
-from . import console, guards, health, inference, models, open_inference, openapi
+from . import console, guards, health, inference, mlflow, models, open_inference, openapi, tensorflow
 from .errors import answer_exception
 from .fast_lane import FastLane
 from .services import EXTENSION
@@ -93,7 +93,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
     """Build the blueprint from the tables of routes."""
     blueprint = Blueprint(guards.BLUEPRINT, __name__, url_prefix=settings.url_prefix or None)
     pages = _pages(settings.url_prefix)
-    for path, endpoint, view in _PLAIN + pages:
+    for path, endpoint, view in [*_PLAIN, *mlflow.ROUTES, *tensorflow.ROUTES, *pages]:
         blueprint.add_url_rule(path, endpoint, view, methods=["GET"])
     for method, path, view in open_inference.ROUTES:
         blueprint.add_url_rule(path, _endpoint(method, path), view, methods=[method])

@@ -22,7 +22,14 @@ from .services import services
 logger = logging.getLogger("demijohn")
 
 #: By the first part of a path: whose it is. All others are the native protocol's.
-_DIALECTS: dict[str, str] = {"v2": "open-inference"}
+_DIALECTS: dict[str, str] = {
+    "invocations": "mlflow",
+    "ping": "mlflow",
+    "health": "mlflow",
+    "version": "mlflow",
+    "v1": "tensorflow",
+    "v2": "open-inference",
+}
 
 
 def answer_exception(error: Exception) -> Response:

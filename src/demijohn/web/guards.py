@@ -145,11 +145,14 @@ def refuse_route(**_: Any) -> NoReturn:
 
     Also the catch-all's view, though the guard has raised before it could run.
     """
-    allowed = _allowed_methods()
-    if not allowed:
-        raise RouteNotFound("There is nothing at this address; GET /openapi.json lists the routes")
-    methods = ", ".join(allowed)
-    raise MethodNotAllowed(f"This address takes {methods}", headers={"Allow": methods})
+    methods = ", ".join(_allowed_methods())
+    error: RouteNotFound | MethodNotAllowed
+    if methods:
+        error = MethodNotAllowed(f"This address takes {methods}", headers={"Allow": methods})
+    else:
+        error = RouteNotFound("There is nothing at this address; GET /openapi.json lists the routes")
+    error.asked = f"{request.method} {request.path}"
+    raise error
 
 
 def _allowed_methods() -> list[str]:
@@ -159,10 +162,11 @@ def _allowed_methods() -> list[str]:
 def _takes(method: str) -> bool:
     adapter = current_app.url_map.bind_to_environ(request.environ)
     try:
-        endpoint, _ = adapter.match(method=method)
+        endpoint, arguments = adapter.match(method=method)
     except HTTPException:  # neither ours nor the app's own: no such route for this method
         return False
-    return bool(endpoint != NO_ROUTE)
+    # Behind a colon stands a verb of TensorFlow Serving's; no name of ours has one.
+    return bool(endpoint != NO_ROUTE) and not any(":" in str(value) for value in arguments.values())
 
 
 def check_key(shared: Services, environ: Mapping[str, Any]) -> None:

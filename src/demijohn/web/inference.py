@@ -38,6 +38,11 @@ ROUTES = [
     ("/models/<name>/aliases/<alias>/<method>", "native"),
     ("/v2/models/<name>/infer", "open-inference"),
     ("/v2/models/<name>/versions/<version>/infer", "open-inference"),
+    ("/invocations", "mlflow"),
+    ("/v1/models/<name>:<verb>", "tensorflow"),
+    ("/v1/models/<name>/versions/0:<verb>", "tensorflow"),  # 0 means the default, for some clients
+    ("/v1/models/<name>/versions/<version>:<verb>", "tensorflow"),
+    ("/v1/models/<name>/labels/<alias>:<verb>", "tensorflow"),
 ]
 
 
@@ -47,10 +52,11 @@ def predict(
     method: str = "predict",
     version: str | None = None,
     alias: str | None = None,
+    verb: str = "",
 ) -> Response:
     """Answer one prediction request."""
     environ, shared = request.environ, services()
-    route = Route(PROTOCOLS[protocol], name, method, version, alias)
+    route = Route(PROTOCOLS[protocol], name, method, version, alias, verb)
     if shared.pool.has_streams and streams.is_asked(shared, route, environ):
         return streams.answer(shared, route, environ, _stream(), g.demijohn_entered)
     answer = answer_route(shared, route, environ, _stream(), g.demijohn_entered)
@@ -72,6 +78,7 @@ class Route(NamedTuple):
     method: str = "predict"  #: "" where no path of the dialect names one: the model's first.
     version: str | None = None
     alias: str | None = None
+    verb: str = ""  #: Of TensorFlow Serving's paths: what is done with the method's answer.
 
 
 class Head(NamedTuple):
@@ -119,7 +126,7 @@ def answer_route(
     """
     if shared.lifecycle.is_draining:
         raise Draining(headers={"Retry-After": "1"})
-    protocol, name, method, version, alias = route
+    protocol, name, method, version, alias, verb = route
     predictor = shared.find(name, version, alias)
     method = method or predictor.runtime.methods[0]
     status, n_rows, inference_s, around_s = 500, 0, None, (0.0, 0.0)
@@ -140,7 +147,7 @@ def answer_route(
         answer = protocol.encode(response, inference, media_type)
         status, n_rows, inference_s, method = 200, response.n_rows, response.inference_s, response.method
         around_s = (response.asked - arrived, monotonic() - answered)
-        if answer.content_type != native.JSON or _NULL in answer.body:
+        if answer.content_type != native.JSON or _NULL in answer.body or verb:  # these write NaN as it is
             _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:

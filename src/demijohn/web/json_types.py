@@ -122,6 +122,13 @@ def _kept_cell(spec: TensorSpec, components: Components) -> JsonType:
 # Requests ---------------------------------------------------------------------------------
 
 
+def forms_of(predictor: Predictor, method: str, components: Components) -> dict[str, JsonType]:
+    """Return the type of each value that stands under its form's name, of those that fit a method."""
+    name = f"{predictor.name}.{predictor.version}"
+    signature = predictor.signature.of(method)
+    return _forms(signature, name if signature is predictor.signature else f"{name}.{method}", components)
+
+
 def body_type(predictor: Predictor, method: str, components: Components) -> JsonType:
     """Return the type of a method's JSON bodies: every form that fits the signature."""
     name = f"{predictor.name}.{predictor.version}"

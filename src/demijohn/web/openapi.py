@@ -29,6 +29,7 @@ from demijohn.protocols import image_media, json_media, native
 
 from . import answers, v2_answers
 from .json_types import Components, JsonType, answer_type, body_type
+from .openapi_dialects import Dialects
 from .openapi_v2 import V2Routes
 from .request_examples import csv_example, json_examples
 from .services import Services, services
@@ -71,6 +72,8 @@ def describe(shared: Services, root: str) -> dict[str, Any]:
     texts = {status: _text_of(errors) for status, errors in _errors_by_status().items()}
     v2 = V2Routes(spec, _HEADERS, texts, needs_key=shared.needs_key)
     v2.add([shared.pool.entry(name).latest for name in shared.pool])
+    dialects = Dialects(spec, components, _HEADERS, needs_key=shared.needs_key)
+    dialects.add([shared.pool.entry(name).latest for name in shared.pool], _default_of(shared.pool))
     return spec.to_dict()
 
 
