@@ -136,11 +136,7 @@ class Predictor:
         return self.answer(method, self._signatures[method].validate(inputs), parameters, deadline)
 
     def predict_each(self, request: InferenceRequest, deadline: float) -> InferenceResponse:
-        """Answer by each of the methods that a request names; see ``predict``.
-
-        Returns:
-            The outputs that ``named_outputs.gather`` takes of theirs.
-        """
+        """Answer by each method that a request names, as ``named_outputs.gather`` has it; see ``predict``."""
         names = methods_by_name(request.methods, self.runtime.methods, self.signature)
         methods = dict.fromkeys(names.values())
         for method in methods:
