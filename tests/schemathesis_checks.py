@@ -42,8 +42,9 @@ def _may_be_refused(response: schemathesis.Response, case: schemathesis.Case) ->
     return code == "model_refused" or (code == "signature_mismatch" and _is_ragged(case.body))
 
 
-def _is_no_image(problem: Any) -> bool:
-    return [error["expected"] for error in problem["errors"]] == ["an image that can be read"]
+def _is_no_image(problem: dict[str, Any]) -> bool:
+    errors = problem.get("errors", [])  # other dialects have another form
+    return [error["expected"] for error in errors] == ["an image that can be read"]
 
 
 def _is_ragged(body: Any) -> bool:
