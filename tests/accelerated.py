@@ -79,14 +79,23 @@ def offer(monkeypatch: pytest.MonkeyPatch, *engines: Engine) -> Offer:
     return made
 
 
+def await_provers() -> None:
+    """Wait for what is being proved in the background.
+
+    It is told apart from what a test does by nothing, and Python's filters of warnings, which a proof
+    changes for a while, are all threads' own.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "demijohn-prover":
+            thread.join(60)
+
+
 def offer_candidates(monkeypatch: pytest.MonkeyPatch, candidates: Sequence[Candidate]) -> None:
     """Let these be the candidates of every model.
 
     Those of tests before that are still proved in the background would be counted among them.
     """
-    for thread in threading.enumerate():
-        if thread.name == "demijohn-prover":
-            thread.join(60)
+    await_provers()
 
     def find(runtime: Any, *, is_fast: bool) -> Sequence[Candidate]:
         return candidates

@@ -20,6 +20,8 @@ KEY = "a-key-of-the-tests"
 #: deleted, of which there are none.
 NOT_FOR_US = "positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization"
 
+SAID_TWICE = re.compile(r"^POST \S*/v2/models/\S+/infer$|^POST \S*/v1/models/\S+:(classify|regress)$")
+
 IMAGES_APP = """
 import numpy as np
 from demijohn import Demijohn
@@ -66,7 +68,11 @@ def run_schemathesis(url: str, folder: Path, *options: str) -> str:
 
 
 def assert_all_was_tested(said: str) -> None:
-    assert "No issues found" in said
+    # It warns of operations that refuse most of what fits their schema. Those are the ones whose bodies
+    # say twice how large they are, or name columns in each example: no JSON Schema can ask for agreement.
+    doubted = re.findall(r"^  - (.+)$", said, re.MULTILINE)
+    assert all(SAID_TWICE.search(operation) for operation in doubted), said
+    assert doubted or "No issues found" in said, said
     assert re.search(r"Selected: (\d+)/\1\s+Tested: \1\b", said), said
 
 
