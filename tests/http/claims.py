@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import urllib3
 from tests.servers import Server, until
@@ -33,12 +34,39 @@ def check_problem(answer: urllib3.BaseHTTPResponse, status: int, code: str) -> d
     return problem
 
 
+MLFLOW = {"error_code", "message", "stack_trace"}
+#: By the first part of a path, in which form its errors are; all others are problems.
+FORMS = {
+    "v1": {"error"},
+    "v2": {"error"},
+    "invocations": MLFLOW,
+    "ping": MLFLOW,
+    "health": MLFLOW,
+    "version": MLFLOW,
+}
+
+
+def form_of(path: str) -> set[str] | None:
+    """Return the keys of an error at a path of another dialect than ours; None: it is a problem."""
+    return FORMS.get(unquote(path).strip("/").partition("/")[0].lower())
+
+
 def check_refusal(path: str, answer: urllib3.BaseHTTPResponse, status: int, code: str) -> None:
     """Raise unless the answer is this error, in the form of the dialect that the path belongs to."""
-    if path.startswith("/v2"):
-        check_v2_error(answer, status)
-    else:
+    if form_of(path) is None:
         check_problem(answer, status, code)
+    else:
+        check_error_of(path, answer, status)
+
+
+def check_error_of(path: str, answer: urllib3.BaseHTTPResponse, status: int) -> None:
+    """Raise unless the answer is an error as another dialect has it, without secrets."""
+    found = (answer.status, answer.headers["Content-Type"])
+    assert found == (status, "application/json"), (path, answer.data)
+    document = json.loads(answer.data)
+    assert document.keys() == form_of(path), path
+    assert document.get("stack_trace", "") == ""
+    check_no_leak(answer.data)
 
 
 def check_v2_error(answer: urllib3.BaseHTTPResponse, status: int) -> str:
