@@ -47,7 +47,7 @@ $(CLIENTS)/.installed: tests/clients/requirements.txt | $(INSTALLED)
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED) ## Fit five models on real data and serve them; ARGS="--port 9000" reaches serve
+demo: $(INSTALLED) ## Fit five models on real data, serve them and a function; ARGS="--port 9000" reaches serve
 	@$(BIN)/python demo/demo.py $(ARGS)
 
 .PHONY: test

@@ -1,4 +1,4 @@
-"""Fit five models on data that scikit-learn ships, save them, and serve them.
+"""Fit five models on data that scikit-learn ships, save them and a function, and serve all of them.
 
 Usage: ``make demo``, or ``python demo/demo.py [options of demijohn serve]``. The models, and
 example rows for each, are kept under ``build/demo``; one is fitted again only when a file is missing.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 NAMES = ("cancer-logistic", "cancer-forest", "diabetes", "wine-cultivar")
 DIGITS = "digits"  #: A Keras model, of images.
+FUNCTION = "body-mass-index"
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = Path("build", "demo")
 
@@ -29,9 +30,17 @@ def main() -> None:
         from digits import save
 
         save(model_file(DIGITS), example_file(DIGITS))
+    if not _are_there([FUNCTION]):
+        import functions
+
+        functions.save(model_file(FUNCTION), example_file(FUNCTION))
+    # The file of a function holds its name; whoever loads it imports the module.
+    paths = [str(ROOT / "demo"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     serve = Path(sys.executable).with_name("demijohn")
-    models = [f"{name}={model_file(name)}" for name in (*NAMES, DIGITS)]
-    examples = [f"--example={name}={example_file(name)}" for name in (*NAMES, DIGITS)]
+    names = (*NAMES, DIGITS, FUNCTION)
+    models = [f"{name}={model_file(name)}" for name in names]
+    examples = [f"--example={name}={example_file(name)}" for name in names]
     os.execv(serve, [str(serve), "serve", *models, *examples, *sys.argv[1:]])  # noqa: S606  there is no shell
 
 
