@@ -47,10 +47,9 @@ _START_S = 120  # importing TensorFlow takes some seconds, twice
 Cases = dict[int, tuple[Any, Any, Any]]  # rows per request -> rows, columns, what model.predict says
 
 
-def make_models(missing: dict[str, str], options: argparse.Namespace) -> None:
+def make_models(options: argparse.Namespace) -> None:
     if set(options.models) - {*KERAS_MODELS} and not _are_made(MODELS):
-        oldest = next(name for name in environments.PACKAGES if name not in missing)
-        python = environments.ENVIRONMENTS / oldest / "bin/python"
+        python = environments.oldest() / "bin/python"
         subprocess.run([python, HERE / "models.py", MODEL_FILES], check=True)
     if set(options.models) & {*KERAS_MODELS} and not _are_made(KERAS_MODELS):
         python = options.demijohn.with_name("python")
@@ -179,9 +178,11 @@ def turn(
 def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Measure everything that was asked for; returns rows, and whom it could not measure and why."""
     is_all_keras = set(options.models) <= {*KERAS_MODELS}
-    needed = [] if is_all_keras else list(dict.fromkeys(PEERS[name].environment for name in options.peers))
+    needed = set() if is_all_keras else {PEERS[name].environment for name in options.peers}
+    if not is_all_keras and not _are_made(MODELS):
+        needed.add(next(iter(environments.PACKAGES)))  # it writes the models, asked for as a peer or not
     missing = environments.prepare([name for name in environments.PACKAGES if name in needed])
-    make_models(missing, options)
+    make_models(options)
     failed = {
         n: f"not installed: {missing[e]}" for n in options.peers if (e := PEERS[n].environment) in missing
     }

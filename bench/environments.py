@@ -50,6 +50,11 @@ def prepare(names: list[str]) -> dict[str, str]:
     return failed
 
 
+def oldest() -> Path:
+    """The first of the environments there are: what its numpy has written, every other reads."""
+    return next(ENVIRONMENTS / name for name in PACKAGES if (ENVIRONMENTS / name / ".ok").exists())
+
+
 def _make(uv: str, name: str) -> str | None:
     folder = ENVIRONMENTS / name
     print(f"installing {name} ...", flush=True)
