@@ -5,7 +5,9 @@ Only sums are a matter of a few lines: those are had in Python.
 
 from __future__ import annotations
 
+import os
 import sysconfig
+import threading
 from typing import NoReturn
 
 WHY_NOT = (
@@ -33,7 +35,18 @@ def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+_adding = [threading.Lock()]
+
+
 def add_to(values: memoryview[float], /, *pairs: float) -> None:
-    """Add to numbers, one after another; see the package's ``add_to``."""
-    for place, amount in zip(pairs[::2], pairs[1::2], strict=True):
-        values[int(place)] += amount
+    """Add to numbers, one caller at a time; see the package's ``add_to``."""
+    with _adding[0]:
+        for place, amount in zip(pairs[::2], pairs[1::2], strict=True):
+            values[int(place)] += amount
+
+
+def _forget_lock() -> None:
+    _adding[0] = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)  # it may have been copied while it was held

@@ -120,17 +120,30 @@ class Metrics:
             around_s: That reading and checking the body took, and writing the answer, in seconds.
         """
         key = (model, version, method, status)
-        requests, duration, rows, *steps = self._requests.get(key) or self._place_request(key)
-        call = () if inference_s is None else self._place_call((model, version, method))
+        requests, duration, rows, *answer = self._requests.get(key) or self._place_request(key)
         bucket = duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)
-        with self._lock:
+        if not answer:
             add_to(self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows)
-            if steps:
-                answered, read, write, last = steps
-                add_to(self._values, answered, duration_s, read, around_s[0], write, around_s[1])
-                self._values[last] = time.time()
-            if call and inference_s is not None:
-                _add_call(self._values, call, n_rows, 1, inference_s)
+            return
+        answered, read, write, last = answer
+        read_s, write_s = around_s
+        self._values[last] = time.time()
+        if inference_s is None:
+            add_to(
+                self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows,
+                answered, duration_s, read, read_s, write, write_s,
+            )  # fmt: skip
+            return
+        called = key[:3]
+        sizes, joined, inference, step, _ = self._calls.get(called) or self._place_call(called)
+        # As most are, in one call: that costs as much as the half of its pairs.
+        add_to(
+            self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows,
+            answered, duration_s, read, read_s, write, write_s,
+            sizes, n_rows, sizes + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0, joined, 1.0, joined + 1, 1.0,
+            inference, inference_s, inference + 1 + bisect_left(_DURATION_BOUNDS, inference_s), 1.0,
+            step, inference_s,
+        )  # fmt: skip
 
     def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
         """Count numbers that are NaN or infinite, in an answer of a registered model."""
@@ -202,8 +215,7 @@ class Metrics:
 
     def _count(self, family: Family, labels: Labels, amount: float) -> None:
         position = self._single(family, labels)
-        with self._lock:
-            self._values[position] += amount
+        add_to(self._values, position, amount)
 
     def _single(self, family: Family, labels: Labels) -> int:
         key = (family.name, *labels)
@@ -219,11 +231,13 @@ class Metrics:
     def _count_call(
         self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float, waited_s: float
     ) -> None:
-        call = self._place_call(labels)
-        with self._lock:
-            _add_call(self._values, call, n_rows, n_requests, duration_s)
-            if waited_s:
-                self._values[call[-1]] += waited_s
+        rows, requests, inference, step, queue = self._place_call(labels)
+        add_to(
+            self._values, rows, n_rows, rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0,
+            requests, n_requests, requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests), 1.0,
+            inference, duration_s, inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s), 1.0,
+            step, n_requests * duration_s, queue, waited_s,
+        )  # fmt: skip
 
     def _place_call(self, labels: tuple[str, str, str]) -> Positions:
         positions = self._calls.get(labels)
@@ -235,19 +249,6 @@ class Metrics:
                 *[self._place(STEPS, (*labels, step)) for step in steps],
             )
         return positions
-
-
-def _add_call(
-    values: memoryview[float], positions: Positions, n_rows: int, n_requests: int, duration_s: float
-) -> None:
-    rows, requests, inference, step, _ = positions
-    add_to(
-        values,
-        rows, n_rows, rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0,
-        requests, n_requests, requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests), 1.0,
-        inference, duration_s, inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s), 1.0,
-        step, n_requests * duration_s,
-    )  # fmt: skip
 
 
 class ModelObserver:

@@ -12,7 +12,7 @@ from typing import Any
 
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, ModelError, UnsupportedMediaType
-from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse
+from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Tensors
 
 from . import csv_media, image_media, json_forms, json_media, media_types
 
@@ -66,10 +66,10 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     del request  # the native answer has one form
     if media_type == CSV:
         return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
-    outputs = {name: json_media.writable(array) for name, array in response.outputs.items()}
-    is_plain = list(outputs) == [response.method]
+    outputs, method = response.outputs, response.method
+    is_plain = len(outputs) == 1 and method in outputs
     document: dict[str, Any] = {
-        "predictions": outputs[response.method] if is_plain else json_forms.records_of(outputs),
+        "predictions": json_media.writable(outputs[method]) if is_plain else _records_of(outputs),
         "model": response.model,
         "version": response.version,
     }
@@ -79,6 +79,10 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
         return Encoded(json_media.dump(document), JSON)
     except TypeError as error:
         raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
+
+
+def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
+    return json_forms.records_of({name: json_media.writable(array) for name, array in outputs.items()})
 
 
 def status_of(error: DemijohnError) -> int:

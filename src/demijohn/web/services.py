@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import weakref
 from dataclasses import dataclass
-from os import getpid
 
 from flask import current_app
 
@@ -18,7 +19,7 @@ from demijohn.predictor import Predictor, settle_in_background
 EXTENSION = "demijohn"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Services:
     """Settings, models and counters of one app."""
 
@@ -29,21 +30,22 @@ class Services:
     bound_host: str | None = None  #: The address ``serve`` listens on; None under another server.
     openapi: tuple[object, bytes] | None = None  #: The last document, behind what it was made of.
     _digests: tuple[bytes, ...] = ()
-    _proved: tuple[int, int] | None = None  #: Process and models of the last ``start``.
+    _proved: int | None = None  #: The pool's generation at the last ``start`` of this process.
 
     def __post_init__(self) -> None:
         """Keep digests of the keys, so that comparing takes the same time for all of them."""
         self._digests = tuple(_digest(key.encode()) for key in self.settings.api_key)
+        _all_services.add(self)
 
     def start(self) -> None:
         """Find the models' engines in the background; returns at once."""
-        self._proved = (getpid(), self.pool.generation)
+        self._proved = self.pool.generation
         settle_in_background(self.pool.predictors())
 
     def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
         """Find who answers; see ``Pool.find``."""
         pool = self.pool
-        if self._proved != (getpid(), pool.generation):
+        if self._proved != pool.generation:
             self.start()
         return pool.find(name, version, alias)
 
@@ -53,7 +55,7 @@ class Services:
         Nobody else would, under a server that is not ours, and a thread begun before its fork would
         not be there after it.
         """
-        if self._proved != (getpid(), self.pool.generation):
+        if self._proved != self.pool.generation:
             self.start()
 
     @property
@@ -70,6 +72,18 @@ class Services:
         digest = _digest(key.encode("latin-1", "replace"))
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
+
+
+_all_services: weakref.WeakSet[Services] = weakref.WeakSet()
+
+
+def _start_all_anew() -> None:
+    """Forget, in a fork's child, that the parent has a thread that finds engines."""
+    for one in list(_all_services):
+        one._proved = None
+
+
+os.register_at_fork(after_in_child=_start_all_anew)  # to ask for our pid is a call of the kernel's
 
 
 def _digest(key: bytes) -> bytes:
