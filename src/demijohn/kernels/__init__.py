@@ -38,8 +38,8 @@ Bits = npt.NDArray[np.uint32]
 _FLOAT64 = np.dtype(np.float64)
 _ndarray = np.ndarray
 _read_matrix = _kernels.read_matrix
-#: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs, for
-#: one caller at a time. ``values`` is a memoryview of float64. Without the kernels it is the same, but slower.
+#: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs,
+#: one caller at a time; ``values`` is a memoryview of float64. Without the kernels it does so, but slower.
 add_to = _kernels.add_to
 
 
