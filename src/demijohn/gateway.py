@@ -114,7 +114,7 @@ class Gateway:
     ) -> tuple[int, Headers]:
         request_id = scope.pop("HTTP_X_REQUEST_ID", None)
         # No name or value has a line's end in it but the path, so that two heads that differ, differ here.
-        words = "\n".join((*scope, *scope.values()))
+        words = "\n".join([*scope, *scope.values()])
         if len(words) + len(request_id or "") > MAX_URL_BYTES:  # together: one of them may be too long
             _check_lengths({**scope, "HTTP_X_REQUEST_ID": request_id or ""})
         scope["wsgi.input_terminated"] = True

@@ -39,7 +39,7 @@ NO_ROUTE = "demijohn.no_route"
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
-_REQUEST_ID_BITS = 128
+_REQUEST_ID_BYTES = 16
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ALLOWED_HEADERS = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
 _ALLOWED_METHODS = "GET, HEAD, POST, OPTIONS"
@@ -88,7 +88,7 @@ def choose_request_id(given: str | None) -> str:
     """Return the client's own id of this request, if it is clean, else one made for it."""
     if given is not None and _REQUEST_ID.match(given):
         return given
-    return f"{_chance.getrandbits(_REQUEST_ID_BITS):032x}"
+    return _chance.randbytes(_REQUEST_ID_BYTES).hex()
 
 
 def as_client_sent(environ: dict[str, Any], n_proxies: int) -> dict[str, Any]:
