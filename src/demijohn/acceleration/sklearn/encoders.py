@@ -160,9 +160,11 @@ def _one_hot(encoder: Any, backend: Backend) -> Step:
     if np.dtype(encoder.dtype).kind == "O":
         raise Unconvertible("OneHotEncoder with dtype=object")
     ranks_of, columns = _ranks_of(encoder, backend)
-    check = _refuse_unknown(columns) if encoder.handle_unknown == "error" else _accept
+    refuses, dtype = encoder.handle_unknown == "error", np.dtype(encoder.dtype)
     places, width = _one_hot_places(encoder, columns)
-    return _one_hot_step(ranks_of, check, places, width, np.dtype(encoder.dtype))
+    few = _one_hot_few(columns, places, width, dtype, refuses=refuses)
+    many = _one_hot_many(ranks_of, _refuse_unknown(columns) if refuses else _accept, places, width, dtype)
+    return lambda rows: few(rows) if len(rows) <= _FEW else many(rows)
 
 
 def _one_hot_places(encoder: Any, columns: Sequence[_Column]) -> tuple[Array, int]:
@@ -184,7 +186,31 @@ def _one_hot_places(encoder: Any, columns: Sequence[_Column]) -> tuple[Array, in
     return places, width
 
 
-def _one_hot_step(
+def _one_hot_few(
+    columns: Sequence[_Column], places: Array, width: int, dtype: np.dtype[Any], *, refuses: bool
+) -> Step:
+    """Write a 1 for each cell; a place of None is that of an unknown category which is refused."""
+    known = []
+    for column, of_rank in zip(columns, places.T.tolist(), strict=True):
+        if refuses:
+            of_rank[column.n_categories] = None
+        table = {number: of_rank[rank] for number, rank in column.table.items()}
+        known.append((table.get, of_rank[column.n_categories], of_rank[column.missing]))
+
+    def transform(rows: Array) -> Array:
+        result = np.zeros((len(rows), width + 1), dtype=dtype)  # see _one_hot_many
+        for index, row in enumerate(rows.tolist()):
+            for value, (get, unknown, missing) in zip(row, known, strict=True):
+                place = get(value, unknown) if value == value else missing
+                if place is None:
+                    raise StepAside("a category is unknown")
+                result[index, place] = 1
+        return np.ascontiguousarray(result[:, :width])
+
+    return transform
+
+
+def _one_hot_many(
     ranks_of: Ranks, check: Callable[[Array], None], places: Array, width: int, dtype: np.dtype[Any]
 ) -> Step:
     every_column = np.arange(places.shape[1])
