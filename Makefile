@@ -51,8 +51,8 @@ demo: $(INSTALLED) ## Fit five models on real data, serve them and a function; A
 	@$(BIN)/python demo/demo.py $(ARGS)
 
 .PHONY: test
-test: install ## Run every test
-	@$(BIN)/pytest
+test: install ## Run every test, two files at a time; ARGS="tests/web -n 0" reaches pytest
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Look at format, style, types, floors and docs; run no test
