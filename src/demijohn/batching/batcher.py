@@ -1,35 +1,30 @@
 """The threads of one model, and the way in and out of its queue.
 
-Rules of this room:
-1. ``_lock`` guards the queue, the workers and the paces. The model, the observer's ``call_finished``
-   and the lifecycle are called without it.
-2. The books of a call are kept before its answers leave: who has an answer finds it counted.
+Rule of this room: ``_lock`` guards the queue, the workers and the paces; ``calls`` is called without it.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
-from demijohn.errors import Draining, ModelError, QueueFull
+from demijohn.errors import Draining, QueueFull
 from demijohn.lifecycle import Lifecycle
 from demijohn.messages import Tensors
 
+from .calls import Calls, Run
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, check_rows, join, late, note_times
+from .queue import Expired, Queue, Request, late
 from .stream import Channel, Stream
-from .worker import Worker, dismiss
-
-logger = logging.getLogger("demijohn")
-
-Run = Callable[[str, Tensors, Mapping[str, Any]], Tensors]
+from .worker import Worker, dismiss, give_way
 
 _LONGEST_RETRY_S = 30
 
@@ -65,7 +60,6 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        self._run = run
         self._name = name
         self._limits = (max_batch_size, max_queue_rows, max_queue_s)
         self._lifecycle = lifecycle
@@ -75,6 +69,7 @@ class Batcher:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._paces = Paces()
         self._joining: frozenset[str] = frozenset()
+        self._calls = Calls(run, name, lifecycle, self._observer, clock)
         self._is_closed = False
         self._idle: list[Worker] = []
         self._start_anew()
@@ -193,8 +188,15 @@ class Batcher:
         if why is not None:
             raise self._refused(why)
         # A wait longer than TIMEOUT_MAX would raise OverflowError.
-        if not request.done.acquire(timeout=min(request.deadline - now, threading.TIMEOUT_MAX)):
-            self._give_up(request)
+        try:
+            is_done = request.done.acquire(timeout=min(request.deadline - now, threading.TIMEOUT_MAX))
+        except BaseException:  # an interrupt, where this is a program's main thread
+            if self._give_up(request):
+                request.pass_on()
+            raise
+        if not is_done and not self._give_up(request):
+            raise late()
+        request.pass_on()
         if isinstance(request.error, Expired):
             raise self._expired()
 
@@ -246,16 +248,18 @@ class Batcher:
         running_s = sum([worker.remaining_s(self._paces, now) for worker in self._workers])
         return (running_s + self._queue.expect(self._paces)) / self._concurrency
 
-    def _give_up(self, request: Request) -> None:
-        """Settle a request whose deadline passes now, unless it was answered this very moment."""
+    def _give_up(self, request: Request) -> bool:
+        """Settle a request for which nobody can wait any longer; False: it was started, and goes on."""
         with self._lock:
             if request in self._queue:
                 self._queue.remove(request)
                 self._observer.queue_changed(self._queue.rows)
                 request.error = Expired()
-                return
-        if not request.done.acquire(blocking=False):
-            raise late()
+                return True
+            if request.on_fetched is None:
+                request.is_given_up = not request.done.acquire(blocking=False)
+                return not request.is_given_up
+        return request.done.acquire()  # it is being handed out: a matter of microseconds
 
     def _expired(self) -> QueueFull:
         self._observer.request_refused("expired")
@@ -285,12 +289,30 @@ class Batcher:
 
     def _work(self, worker: Worker) -> None:
         """Run a worker's batch, then whatever waits by then."""
+        self._let_join(worker)
         while worker.batch:
-            if len(worker.batch) == 1:
-                self._answer_alone(worker, worker.batch[0])
-            elif not self._answer_joined(worker, worker.batch):
-                self._answer_one_by_one(worker)
+            self._calls.answer(worker, self)
             with self._lock:
+                worker.is_resting = worker.is_handing_out
+                if worker.is_resting:
+                    worker.batch, worker.batcher = [], None
+                else:
+                    self._go_on(worker)
+
+    def _let_join(self, worker: Worker) -> None:
+        """Let those join that come while a worker wakes: see rule 1 of the package."""
+        first = worker.batch[0] if worker.batch else None
+        may_join = first is None or self._may_join(first)
+        before = -1
+        while may_join and worker.had_company and self._queue.rows > before:
+            before = self._queue.rows
+            give_way()
+        worker.had_company = False
+        if first is None or (may_join and self._queue.rows):
+            with self._lock:
+                if first is not None:
+                    first.layout = first.find_layout()
+                    self._queue.put(first, in_front=True)
                 self._go_on(worker)
 
     def _go_on(self, worker: Worker) -> None:
@@ -307,86 +329,37 @@ class Batcher:
         else:
             self._idle.append(worker)
 
-    def _answer_alone(self, worker: Worker, request: Request) -> None:
-        if request.channel is not None:
-            self._answer_in_pieces(worker, request, request.channel)
-            return
-        outcome = self._call(worker, [request])
-        if isinstance(outcome, Exception):
-            request.error = outcome
-        else:
-            request.outputs = outcome
-        request.done.release()
+    def hand_out(self, worker: Worker, batch: Sequence[Request]) -> None:
+        """Let the callers of a joined call go, each woken by the one before, the worker by the last.
 
-    def _answer_joined(self, worker: Worker, batch: Sequence[Request]) -> bool:
-        """Answer all in one call; say whether that went well."""
-        outcome = self._call(worker, batch)
-        if isinstance(outcome, Exception):
-            return False
-        start = 0
-        for request in batch:
-            request.outputs = outcome
-            request.cut = slice(start, start + request.n_rows)
-            start += request.n_rows
-            request.done.release()
-        return True
-
-    def _answer_one_by_one(self, worker: Worker) -> None:
-        """Run the members of a call that failed, each alone."""
-        rows_left = worker.rows_left
-        for index, request in enumerate(worker.batch):
-            now = self._clock()
-            worker.note(len(worker.batch) - index, rows_left, now)
-            rows_left -= request.n_rows
-            if request.deadline > now:
-                self._answer_alone(worker, request)
-            else:
-                request.error = late()
-                request.done.release()
-
-    def _call(self, worker: Worker, batch: Sequence[Request]) -> Tensors | Exception:
-        """Call the model once, and keep the books; returns what the model raised."""
-        method, n_rows = batch[0].method, sum([request.n_rows for request in batch])
-        ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
-        outcome: Tensors | Exception
-        try:
-            outcome = self._run(method, join(batch), batch[0].parameters)
-            check_rows(outcome, n_rows)
-        except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
-            outcome = self._as_ours(method, error)
-        finally:
-            self._lifecycle.call_ends(ticket)
-        self._keep_books(worker, batch, n_rows)
-        return outcome
-
-    def _answer_in_pieces(self, worker: Worker, request: Request, channel: Channel) -> None:
-        error: Exception | None = None
-        try:
-            channel.pump()
-        except BaseException as raised:  # noqa: BLE001 - as in ``_call``
-            error = self._as_ours(request.method, raised)
-        self._keep_books(worker, [request], request.n_rows)
-        channel.end(error)
-
-    def _keep_books(self, worker: Worker, batch: Sequence[Request], n_rows: int) -> None:
-        duration_s, waited_s = note_times(batch, worker.since, self._clock())
-        with self._lock:
-            self._paces.record(batch[0].method, n_rows, duration_s)
-        if not batch[0].is_probe:
-            self._observer.call_finished(batch[0].method, n_rows, len(batch), duration_s, waited_s)
-
-    def _as_ours(self, method: str, error: BaseException) -> Exception:
-        """Make what the model raised fit to be raised in a caller's thread.
-
-        Its traceback stays behind: the frames hold the rows of the call, and an exception that a
-        model keeps and raises again would grow with each caller. Causes keep theirs.
+        Woken all at once they would wait for each other, and then for the model's next call.
         """
-        if isinstance(error, Exception):
-            return error.with_traceback(None)
-        logger.error("model %s tried to end the process in %s", self._name, method, exc_info=error)
-        ours = ModelError(f"The model failed with {type(error).__name__}")
-        ours.__cause__ = error.with_traceback(None)
-        return ours
+        with self._lock:
+            waiting = [request for request in batch if not request.is_given_up]
+            if not waiting:
+                return
+            worker.is_handing_out = worker.had_company = True
+            for request, following in pairwise(waiting):
+                request.on_fetched = following.done.release
+            waiting[-1].on_fetched = partial(self._end_handing_out, worker)
+        waiting[0].done.release()
+
+    def _end_handing_out(self, worker: Worker) -> None:
+        with self._lock:
+            worker.is_handing_out = False
+            if not worker.is_resting:  # it has not come so far yet
+                return
+            worker.is_resting = False
+            if self._queue.rows:
+                worker.batcher = self
+                worker.wake.release()
+            else:
+                self._go_on(worker)
+
+    def record(self, method: str, n_rows: int, duration_s: float) -> None:
+        """Note how long a call took."""
+        with self._lock:
+            self._paces.record(method, n_rows, duration_s)
 
 
 _batchers: weakref.WeakSet[Batcher] = weakref.WeakSet()

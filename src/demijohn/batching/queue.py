@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class Request:
     """One caller's rows, and what became of them."""
 
     __slots__ = (
-        "channel", "cut", "deadline", "done", "error", "is_alone", "is_probe", "layout", "method", "n_rows",
-        "outputs", "parameters", "since", "tensors",
+        "channel", "cut", "deadline", "done", "error", "is_alone", "is_given_up", "is_probe", "layout",
+        "method", "n_rows", "on_fetched", "outputs", "parameters", "since", "tensors",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,8 @@ class Request:
         self.outputs: Tensors = {}
         self.cut: slice | None = None  #: Our rows of ``outputs``, where they are shared.
         self.error: Exception | None = None
+        self.is_given_up = False  #: It was started, and nobody waits for it any more.
+        self.on_fetched: Callable[[], None] | None = None  #: To be called by who has waited for ``done``.
         # A bare lock is the cheapest thing that a thread can wait for, up to a limit, in Python.
         self.done = threading.Lock()
         self.done.acquire()
@@ -73,6 +75,11 @@ class Request:
             self.method,
             *[(name, values.dtype, values.shape[1:]) for name, values in self.tensors.items()],
         )
+
+    def pass_on(self) -> None:
+        """Say that the answer has been fetched."""
+        if self.on_fetched is not None:
+            self.on_fetched()
 
     def answer(self) -> Tensors:
         """Return what was computed, or raise what was raised, in the caller's own thread."""
@@ -132,9 +139,11 @@ class Queue:
         # A request without rows counts as one, or any number of them could wait.
         return max(1, min(n_rows, self.max_batch_size))
 
-    def put(self, request: Request) -> None:
-        """Let a request wait, behind all others."""
+    def put(self, request: Request, *, in_front: bool = False) -> None:
+        """Let a request wait, behind all others or in front of them."""
         self._requests[request] = None
+        if in_front:
+            self._requests.move_to_end(request, last=False)
         self._count(request, 1)
 
     def remove(self, request: Request) -> None:

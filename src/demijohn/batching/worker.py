@@ -5,6 +5,8 @@ Rule of this room: it holds its batcher only while it works, so that a batcher n
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 class Worker:
     """One thread of a model."""
 
-    __slots__ = ("batch", "batcher", "calls_left", "rows_left", "since", "thread", "wake")
+    __slots__ = (
+        "batch", "batcher", "calls_left", "had_company", "is_handing_out", "is_resting", "rows_left", "since",
+        "thread", "wake",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.batcher: Batcher | None = None  #: Set while it works, and only then.
@@ -26,6 +31,9 @@ class Worker:
         self.since = 0.0  #: When what it does was begun.
         self.calls_left = 0
         self.rows_left = 0
+        self.had_company = False  #: Its last call was a joined one.
+        self.is_handing_out = False  #: Of that call's answers, some have not been fetched yet.
+        self.is_resting = False  #: Until they have.
         self.wake = threading.Lock()
         self.wake.acquire()
         self.thread = threading.Thread(target=self.loop, name=name, daemon=True)
@@ -57,6 +65,16 @@ class Worker:
             return 0.0
         expected_s = paces.expect(self.batch[0].method, self.calls_left, self.rows_left)
         return abs(expected_s - (now - self.since))
+
+
+# ``os.sched_yield`` keeps the interpreter's lock before Python 3.12; a foreign call lets go of it.
+_sched_yield = ctypes.CDLL(None).sched_yield if hasattr(os, "sched_yield") else None
+
+
+def give_way() -> None:
+    """Let all other threads run that can; returns at once if none can."""
+    if _sched_yield is not None:
+        _sched_yield()
 
 
 def dismiss(idle: list[Worker]) -> None:
