@@ -17,7 +17,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from tests import onnx_models
+from tests import boosters, onnx_models
 from tests.model_files import iris, iris_rows, save
 
 from demijohn import runtimes
@@ -112,6 +112,24 @@ def keras_file(folder: Path) -> Any:
     return path
 
 
+def xgboost_file(folder: Path) -> Any:
+    path = folder / "tumours.ubj"
+    boosters.xgb_binary().save_model(path)
+    return path
+
+
+def lightgbm_file(folder: Path) -> Any:
+    path = folder / "tumours.txt"
+    boosters.lgb_table().booster_.save_model(path)
+    return path
+
+
+def catboost_file(folder: Path) -> Any:
+    path = folder / "table.cbm"
+    boosters.cat_table().save_model(path)
+    return path
+
+
 def saved_model(folder: Path) -> Any:
     from tests import tensorflow_models
 
@@ -144,5 +162,11 @@ SUBJECTS: dict[str, Callable[[Path], Any]] = {
     "Keras model": keras_model,
     "Keras file": keras_file,
     "SavedModel": saved_model,
+    "XGBoost file": xgboost_file,
+    "XGBoost in scikit-learn's clothes": lambda _: boosters.xgb_multiple(),
+    "LightGBM file": lightgbm_file,
+    "LightGBM in scikit-learn's clothes": lambda _: boosters.lgb_multiple(),
+    "CatBoost file": catboost_file,
+    "CatBoost in scikit-learn's clothes": lambda _: boosters.cat_multiple(),
     "SavedModel of texts": saved_model_of_texts,
 }

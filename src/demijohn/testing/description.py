@@ -137,7 +137,7 @@ def _variants(signature: Signature, tensors: Tensors) -> Iterator[tuple[str, Ten
     for spec in signature.inputs:
         if spec.nullable and not spec.ragged_rank:
             given = copied(tensors)
-            given[spec.name].reshape(len(given[spec.name]), -1)[:, 0] = _missing(given[spec.name])
+            given[spec.name] = _without_first(given[spec.name])
             yield f"a value of {spec.name!r} is missing", given
     free = {spec.name: _free_axes(spec) for spec in signature.inputs}
     if any(free.values()):
@@ -149,8 +149,13 @@ def _free_axes(spec: TensorSpec) -> list[int]:
     return [] if spec.ragged_rank else [axis for axis, size in enumerate(spec.shape) if axis and size < 0]
 
 
-def _missing(array: Array) -> Any:
-    return {"f": np.nan, "M": np.datetime64("NaT")}.get(array.dtype.kind)
+def _without_first(array: Array) -> Array:
+    """Return a copy of which the first number of each row is missing."""
+    missing = {"f": np.nan, "M": np.datetime64("NaT")}.get(array.dtype.kind)
+    # No integer and no bool says that it is missing: those come as objects, as the signature casts them.
+    array = array.astype(object if missing is None else array.dtype)
+    array.reshape(len(array), -1)[:, 0] = missing
+    return array
 
 
 def _doubled(array: Array, axes: list[int]) -> Array:
