@@ -63,6 +63,9 @@ class Wanted(NamedTuple):
     n_classes: int = 0  #: Of the classification extension; 0: the output itself.
 
 
+_ANYHOW = Wanted()
+
+
 class Note(NamedTuple):
     """What of a request its answer depends on."""
 
@@ -257,7 +260,7 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     note: Note = request.note
     outputs, pieces = [], []
     for name, array in response.outputs.items():
-        wanted = _wanted_of(name, note)
+        wanted = _wanted_of(name, note) if note.outputs else _ANYHOW
         if wanted.n_classes:
             array = _classify(name, array, wanted.n_classes, response.classes)  # noqa: PLW2901
         datatype, tensor = v2_tensors.as_tensor(array)
@@ -285,7 +288,7 @@ def _wanted_of(name: str, note: Note) -> Wanted:
     wanted = note.outputs.get(name)
     if wanted is None and len(note.outputs) == 1:  # a method with several outputs was asked for
         (wanted,) = note.outputs.values()
-    return wanted or Wanted()
+    return wanted or _ANYHOW
 
 
 def _classify(name: str, array: Array, n_classes: int, labels: list[Any] | None) -> Array:

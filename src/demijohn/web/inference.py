@@ -165,8 +165,8 @@ def answer_route(
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:
     n_bad = 0
     for array in response.outputs.values():
-        if array.dtype.kind == "f":
-            n_bad += int(array.size - np.isfinite(array).sum())
+        if array.dtype.kind == "f" and not (is_finite := np.isfinite(array)).all():
+            n_bad += int(array.size - is_finite.sum())
     if n_bad:
         shared.metrics.observe_nonfinite(predictor.name, predictor.version, response.method, n_bad)
 
