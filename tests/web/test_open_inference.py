@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from tests.web.rig import check_problem
 
 from demijohn import Demijohn
 from demijohn.web import v2_answers
@@ -116,3 +118,27 @@ def test_a_model_whose_values_are_any_has_no_example(client: FlaskClient) -> Non
     content = paths["/v2/models/plane/infer"]["post"]["requestBody"]["content"]["application/json"]
     assert content["examples"]["v2"]["value"]["inputs"][0]["datatype"] == "FP64"
     assert not {path for path in paths if "shared" in path or "load" in path}
+
+
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["lane", "flask"])
+def test_a_client_that_reads_problems_gets_the_whole_error(fast_lane: bool) -> None:
+    app = Flask(__name__)
+    models = Demijohn(app, fast_lane=fast_lane)
+    models.add("table", LogisticRegression().fit(pd.DataFrame(X, columns=["a", "b"]), ["x", "y", "y"]))
+    inputs = [
+        {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]},
+        {"name": "b", "shape": [1], "datatype": "BYTES", "data": ["2"]},
+    ]
+    client = app.test_client()
+    answer = client.post(
+        "/ml/v2/models/table/infer",
+        json={"inputs": inputs},
+        headers={"Accept": "*/*, application/problem+json"},
+    )
+    problem = check_problem(answer, 422, "signature_mismatch")
+    assert [(place["row"], place["column"]) for place in problem["errors"]] == [(0, "b")]
+    plain = client.post("/ml/v2/models/table/infer", json={"inputs": inputs})
+    assert (plain.status_code, list(plain.get_json())) == (400, ["error"])
+    counted = client.get("/ml/metrics").text
+    for status in ("400", "422"):
+        assert re.search(rf'demijohn_requests_total\{{[^}}]*status="{status}"[^}}]*\}} 1', counted)

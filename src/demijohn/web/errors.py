@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from demijohn.errors import BodyTooLarge, DemijohnError, RefusedByApp
 from demijohn.messages import Encoded
-from demijohn.protocols import PROTOCOLS, InferenceProtocol
+from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
 from .guards import request_id
 from .services import services
@@ -35,6 +35,7 @@ _DIALECTS: dict[str, str] = {
 def answer_exception(error: Exception) -> Response:
     """Answer what a view or a hook raised; the blueprint's error handler."""
     protocol = dialect_of(request.path.removeprefix(services().settings.url_prefix))
+    protocol = form_of(protocol, request.environ.get("HTTP_ACCEPT"))
     status, answer = encode(refusal_of(error, request_id()), request_id(), protocol)
     return Response(answer.body, status, headers=answer.headers, content_type=answer.content_type)
 
@@ -47,6 +48,16 @@ def dialect_of(path: str) -> InferenceProtocol:
     """
     first = path.strip("/").partition("/")[0].lower()
     return PROTOCOLS[_DIALECTS.get(first, "native")]
+
+
+def form_of(protocol: InferenceProtocol, accept: str | None) -> InferenceProtocol:
+    """Return the protocol that writes the errors of a request in some dialect.
+
+    Args:
+        protocol: Of the request.
+        accept: The header. A client that names problem+json is told in full, whatever dialect it speaks.
+    """
+    return native if accept and native.PROBLEM in accept else protocol
 
 
 def encode(error: DemijohnError, request_id: str, protocol: InferenceProtocol) -> tuple[int, Encoded]:

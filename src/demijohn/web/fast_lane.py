@@ -45,7 +45,7 @@ from demijohn.errors import DemijohnError
 from demijohn.protocols import PROTOCOLS
 
 from . import guards, inference, streams
-from .errors import answer_exception, encode, refusal_of
+from .errors import answer_exception, encode, form_of, refusal_of
 from .services import Services
 
 Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
@@ -152,7 +152,8 @@ class FastLane:
             answer = inference.answer_route(services, route, environ, stream, entered, head)
             status = OK
         except Exception as error:  # noqa: BLE001  - as Flask, which gives our handler whatever it is
-            status, answer = encode(refusal_of(error, request_id), request_id, route.protocol)
+            form = form_of(route.protocol, environ.get("HTTP_ACCEPT"))
+            status, answer = encode(refusal_of(error, request_id), request_id, form)
         body, content_type, given = answer
         headers = (
             [*given.items(), ("Content-Type", content_type)] if given else [("Content-Type", content_type)]

@@ -26,6 +26,7 @@ from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
 from . import streams
 from .bodies import check_length, read_body, read_encodings
+from .errors import form_of
 from .services import Services, services
 
 _NULL = b"null"  # as JSON has each number that is not finite
@@ -151,7 +152,7 @@ def answer_route(
             _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:
-        status = protocol.status_of(error)
+        status = form_of(protocol, environ.get("HTTP_ACCEPT")).status_of(error)
         raise
     finally:
         # A method that no model has must not become a label: clients choose its text.
