@@ -67,6 +67,24 @@ def test_a_description_tells_versions_aliases_classes_and_parameters() -> None:
     assert document["signature"]["inputs"][0]["shape"] == [-1, 4]
 
 
+def test_a_version_and_an_alias_are_described_as_they_are() -> None:
+    app = Flask("host")
+    models = Demijohn(app)
+    models.add("m", REGRESSION, version="9")
+    models.add("m", CLASSIFIER, version="10")
+    models.alias("m", "champion", "9")
+    client = app.test_client()
+    for path in ("versions/9", "aliases/champion"):
+        document = client.get(f"/ml/models/m/{path}").get_json()
+        msgspec.convert(document, answers.ModelDescription, strict=True)
+        assert (document["version"], document["methods"]) == ("9", ["predict"])
+        assert document["versions"] == ["9", "10"]
+        assert document["aliases"] == {"champion": "9"}
+    assert client.get("/ml/models/m/versions/10").get_json()["classes"] is not None
+    for path in ("versions/11", "aliases/nobody"):
+        check_problem(client.get(f"/ml/models/m/{path}"), 404, "version_not_found")
+
+
 def test_who_asks_for_a_model_has_its_plan_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, Line(), Line("wrong", factor=2))
     app = Flask("host")

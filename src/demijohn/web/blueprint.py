@@ -112,6 +112,8 @@ def _endpoint(kind: str, path: str) -> str:
 _PLAIN: list[tuple[str, str, View]] = [
     ("/models", "models", models.list_models),
     ("/models/<name>", "model", models.show_model),
+    ("/models/<name>/versions/<version>", "model-version", models.show_model),
+    ("/models/<name>/aliases/<alias>", "model-alias", models.show_model),
     ("/livez", "livez", health.livez),
     ("/readyz", "readyz", health.readyz),
     ("/metrics", "metrics", health.metrics),

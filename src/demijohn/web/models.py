@@ -1,4 +1,4 @@
-"""``GET /models`` and ``GET /models/{name}``: what is served, by whom, and an example request."""
+"""``GET /models``, ``GET /models/{name}`` and that of a version or alias: what is served, and by whom."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ def _summary(predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def show_model(name: str) -> Response:
-    """``GET /models/{name}``."""
+def show_model(name: str, version: str | None = None, alias: str | None = None) -> Response:
+    """``GET /models/{name}``: the highest version, unless the path says which."""
     shared = services()
     shared.start_once()  # who waits for a plan to settle must not have to predict first
     entry = shared.pool.entry(name)
-    latest = entry.latest
+    shown = shared.pool.find(name, version, alias)
     return answer_json(
         {
-            "name": latest.name,
-            "version": latest.version,
+            "name": shown.name,
+            "version": shown.version,
             "versions": list(entry.versions),
             "aliases": dict(entry.aliases),
-            "state": latest.state,
-            "framework": latest.runtime.framework,
-            "framework_version": latest.runtime.framework_version,
-            "metadata": dict(latest.runtime.metadata),
-            "methods": list(latest.runtime.methods),
-            "streams": [method for method in latest.runtime.methods if method in latest.streams],
-            "members": latest.members,
-            "classes": next(filter(None, map(latest.runtime.classes, latest.runtime.methods)), None),
+            "state": shown.state,
+            "framework": shown.runtime.framework,
+            "framework_version": shown.runtime.framework_version,
+            "metadata": dict(shown.runtime.metadata),
+            "methods": list(shown.runtime.methods),
+            "streams": [method for method in shown.runtime.methods if method in shown.streams],
+            "members": shown.members,
+            "classes": next(filter(None, map(shown.runtime.classes, shown.runtime.methods)), None),
             "parameters": {
-                method: list(latest.runtime.parameters(method)) for method in latest.runtime.methods
+                method: list(shown.runtime.parameters(method)) for method in shown.runtime.methods
             },
-            "signature": latest.signature.as_json(),
-            "example": {"instances": list(latest.runtime.example_rows())},
-            "plan": latest.plan(),
-            "warnings": list(latest.runtime.warnings),
+            "signature": shown.signature.as_json(),
+            "example": {"instances": list(shown.runtime.example_rows())},
+            "plan": shown.plan(),
+            "warnings": list(shown.runtime.warnings),
         }
     )

@@ -226,7 +226,7 @@ class _Routes:
 
     def _add_server(self, names: Sequence[str]) -> None:
         name: JsonType = {"type": "string", **({"enum": list(names)} if names else {})}
-        parameter = {"name": "name", "in": "path", "required": True, "schema": name}
+        parameter = _in_path("name", name)
         not_ready: JsonType = {
             "description": "A model is not ready, or the server cannot answer now.",
             "headers": {name: name for name in (*_HEADERS, "Retry-After")},
@@ -234,6 +234,10 @@ class _Routes:
         }
         self._get("/models", "List the models", "ModelList")
         self._get("/models/{name}", "Describe a model", "ModelDescription", [404], parameters=[parameter])
+        for one, ending in (("version", "versions/{version}"), ("alias", "aliases/{alias}")):
+            parameters = [parameter, _in_path(one, {"type": "string"})]
+            path, summary = f"/models/{{name}}/{ending}", f"Describe one {one} of a model"
+            self._get(path, summary, "ModelDescription", [404], parameters=parameters)
         self._get("/livez", "Is the process up?", "Alive", is_open=True)
         self._get("/readyz", "Is every model ready?", "Ready", is_open=True, other={_RETRY: not_ready})
         self._get(
@@ -273,6 +277,10 @@ class _Routes:
             **more,
         }
         self._spec.path(path, operations={"get": operation})
+
+
+def _in_path(name: str, schema: JsonType) -> JsonType:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _default_of(pool: Pool) -> Predictor | None:
