@@ -9,15 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .client import Client
     from .errors import BadInput, DemijohnError
     from .extension import Demijohn, load
     from .model import Model
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "Demijohn", "DemijohnError", "Model", "__version__", "load"]
+__all__ = ["BadInput", "Client", "Demijohn", "DemijohnError", "Model", "__version__", "load"]
 
 _HOMES = {
     "BadInput": "errors",
+    "Client": "client",
     "Demijohn": "extension",
     "DemijohnError": "errors",
     "Model": "model",

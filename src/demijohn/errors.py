@@ -12,7 +12,8 @@ The tree:
     DemijohnError
     ├── RequestError      the sender can mend it (4xx)
     ├── ServerError       trying again, later or elsewhere, may help (5xx)
-    └── OperatorError     whoever starts or configures Demijohn can mend it
+    ├── OperatorError     whoever starts or configures Demijohn can mend it
+    └── NoAnswer          raised by ``demijohn.Client`` alone: no answer came, or none that it can use
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class DemijohnError(Exception):
     status = 500
     code = "internal_error"
     title = "Something went wrong in the server"
+    request_id = ""  #: Of the request that was answered so; known where ``demijohn.Client`` raises.
 
     def __init__(
         self,
@@ -354,3 +356,34 @@ class MissingExtra(LoadError):
 
     code = "missing_extra"
     title = "An optional dependency is missing"
+
+
+# The client -------------------------------------------------------------------------------
+
+
+class NoAnswer(DemijohnError):
+    """Raised by ``demijohn.Client``: no answer came, or none that it can use. No server answers so."""
+
+    code = "no_answer"
+    title = "No answer came"
+
+
+class ConnectionFailed(NoAnswer):
+    """The server cannot be reached, or the connection broke before the answer was whole."""
+
+    code = "connection_failed"
+    title = "The server cannot be reached"
+
+
+class AnswerTimeout(NoAnswer):
+    """The answer did not come within the client's timeout."""
+
+    code = "answer_timeout"
+    title = "The answer did not come in time"
+
+
+class UnusableAnswer(NoAnswer):
+    """What came is no answer of a Demijohn server: a redirect, another form, too large, cut off."""
+
+    code = "unusable_answer"
+    title = "What came is no answer of a Demijohn server"

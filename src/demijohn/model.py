@@ -8,7 +8,6 @@ Rules of this room:
 
 from __future__ import annotations
 
-import html
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 from .batching import Stream
 from .config import MAX_PIXELS
 from .messages import Array, InferenceRequest, Matrix, NamedTensors, Rows, Tensors, plain
+from .notebook import signature_html
 from .predictor import Predictor
 from .protocols import json_forms
 from .signature import Signature
@@ -109,19 +109,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         """Show the signature as a table, for notebooks."""
-        cells = [
-            (
-                spec.name,
-                spec.dtype,
-                "yes" if spec.nullable else "no",
-                ", ".join(map(str, spec.categories or ())),
-            )
-            for spec in self.signature.inputs
-        ]
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in cells)
-        head = "<tr><th>input</th><th>dtype</th><th>may be missing</th><th>categories</th></tr>"
-        title = html.escape(f"{self.name}, version {self.version}: {', '.join(self.methods)}")
-        return f"<table><caption>{title}</caption>{head}{rows}</table>"
+        title = f"{self.name}, version {self.version}: {', '.join(self.methods)}"
+        return signature_html(title, self.signature)
 
 
 def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noqa: N803  - scikit-learn's name
