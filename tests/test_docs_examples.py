@@ -1,8 +1,9 @@
 """Every example of the documentation that can be run is run, and answers what the page says.
 
-A ``python`` block is run as it stands, after the blocks above it; ``print(...)  # this`` must print
-that. In a ``console`` block, each ``curl`` of the quickstart's server and each ``demijohn predict``
-is run; what stands below it is its answer, where "…" stands for anything.
+A ``python`` block is run as it stands, after the blocks above it, but that the quickstart's address is
+a real server's; ``print(...)  # this`` must print that. In a ``console`` block, each ``curl`` of that
+server and each ``demijohn predict`` is run; what stands below it is its answer, where "…" stands for
+anything.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def commands(page: Path, start: str) -> list[tuple[str, str]]:
     return [(command, below) for command, below in found if command.startswith(start)]
 
 
-def run_python(page: Path) -> None:
-    source = "\n".join(blocks(page, "python"))
+def run_python(page: Path, address: str) -> None:
+    source = "\n".join(blocks(page, "python")).replace(ADDRESS, address)
     exec(compile(source, page.name, "exec"), {"__name__": "example"})
 
 
@@ -65,10 +66,14 @@ def server(folder: Path) -> Iterator[Server]:
     "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem
 )
 def test_python_runs_and_prints_what_the_page_says(
-    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    folder: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    run_python(page)
+    run_python(page, server.url)
     said = re.findall(r"^print\(.*\)  # (.*)$", "\n".join(blocks(page, "python")), flags=re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == said
 
