@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
 import time
@@ -153,6 +154,13 @@ def test_an_answer_that_does_not_come_is_given_up(fake: FakeServer, sent_before:
         ask(fake, timeout=0.3)
     released.set()
     assert len(fake.requests) == 1
+
+
+def test_a_body_that_nobody_takes_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with Client(url, timeout=0.3) as client, pytest.raises(AnswerTimeout):
+            client._connection.post("/", b"x" * 2**26, {})
 
 
 def test_an_answer_that_drips_is_given_up(fake: FakeServer) -> None:

@@ -200,6 +200,8 @@ class Connection:
             raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s") from error
         except ProtocolError as error:
             cause = error.args[-1]
+            if isinstance(cause, TimeoutError):  # nobody took the body
+                raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s") from error
             if isinstance(cause, OSError):
                 raise _Unreached(f"the connection broke: {cause}") from error
             raise UnusableAnswer(f"{self.url} does not speak HTTP as is due: {cause!r}"[:400]) from error
