@@ -5,7 +5,7 @@ Rules of this room:
    a float is no integer, a bool no number, a number no text.
 2. NaN is what null is in JSON: a missing value, refused where the spec allows none. An infinity, which
    JSON cannot write, is left to the model.
-3. No Python object is made per number; texts, instants and categories are cast cell by cell.
+3. No Python object is made per number or instant; texts and categories are cast cell by cell.
 4. What is returned is the request's own: writable, in C order, in the machine's byte order.
 """
 
@@ -27,14 +27,16 @@ _NUMBERS = "fiub"
 _CELLS = "OUM"  # read cell by cell
 
 
-def cast_array(array: Array, spec: TensorSpec, caster: Caster, name: str | None, problems: Problems) -> Array:
+def cast_array(
+    array: Array, spec: TensorSpec, caster: Caster, name: str | int | None, problems: Problems
+) -> Array:
     """Cast one tensor.
 
     Args:
         array: ``(n_rows, ...)``; ``(n_rows, 1)`` is taken where the spec has one dimension.
         spec: What it should be.
         caster: Of that spec.
-        name: Of the tensor, for the problems; None where the model has only this one.
+        name: Of the tensor, or a column's index, for the problems; None where the model has only this one.
         problems: Gains what does not fit.
 
     Returns:
@@ -46,6 +48,8 @@ def cast_array(array: Array, spec: TensorSpec, caster: Caster, name: str | None,
         return array
     array = array.reshape(len(array), *sizes)
     kind = array.dtype.kind
+    if kind == "M" and spec.dtype.startswith("datetime64") and not spec.is_closed:
+        return _instants(array, spec, caster.expected, name, problems)
     if kind in _CELLS or (kind in _NUMBERS and (spec.is_closed or spec.dtype == "object")):
         return caster.flat(_cells(array), Place(name, sizes), problems).reshape(array.shape)
     if spec.dtype in {"str", "object"} or kind not in _TAKEN.get(np.dtype(spec.dtype).kind, ""):
@@ -136,8 +140,24 @@ def _floats(array: Array, dtype: np.dtype[Any], *, nullable: bool) -> tuple[Arra
     return cast, is_misfit
 
 
+def _instants(
+    array: Array, spec: TensorSpec, expected: str, name: str | int | None, problems: Problems
+) -> Array:
+    """Cast instants; numpy wraps in silence those that are out of range, or between two of the others."""
+    cast = array.astype(spec.dtype, order="C")
+    is_missing = np.isnat(array)
+    is_misfit = ~is_missing & (cast.astype(array.dtype) != array)
+    if not spec.nullable:
+        is_misfit |= is_missing
+    for row, *path in np.argwhere(is_misfit)[:MAX_PROBLEMS].tolist():
+        value = array[(row, *path)]
+        received = "null" if np.isnat(value) else f"{describe(value)}, which is out of range"
+        problems.add(row, place_in(name, path), expected, received)
+    return cast
+
+
 def _name_misfits(
-    array: Array, is_misfit: Array, expected: str, name: str | None, problems: Problems
+    array: Array, is_misfit: Array, expected: str, name: str | int | None, problems: Problems
 ) -> None:
     for row, *path in np.argwhere(is_misfit)[:MAX_PROBLEMS].tolist():
         value = array[(row, *path)].item()

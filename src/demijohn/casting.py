@@ -75,11 +75,11 @@ def describe(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
-def place_in(name: str | None, path: Sequence[int]) -> str | int | None:
+def place_in(name: str | int | None, path: Sequence[int]) -> str | int | None:
     """Write where in a row something stands: a column's index, "3,0,2", "image" or "image[3,0]".
 
     Args:
-        name: Of the tensor; None where the model has only this one.
+        name: Of the tensor, or a column's index; None where the model has only this one.
         path: The indices below axis 0.
     """
     inside = ",".join(map(str, path))
@@ -92,7 +92,7 @@ def place_in(name: str | None, path: Sequence[int]) -> str | int | None:
 class Place:
     """Where the cells of a flat list stand: they are those of rows of one shape, in order."""
 
-    name: str | None  #: Of the tensor; None where the model has only this one.
+    name: str | int | None  #: Of the tensor, or a column's index; None where the model has only this one.
     sizes: Sequence[int]  #: Below axis 0.
     first_row: int = 0
 

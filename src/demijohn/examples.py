@@ -15,6 +15,8 @@ from typing import Any
 from .config import Settings
 from .errors import LoadError, RequestError
 from .messages import (
+    ArrayColumn,
+    ArrayColumns,
     Columns,
     ImageBody,
     InferenceRequest,
@@ -84,6 +86,9 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
         raise LoadError("an image says too little of a model's inputs; give an example as JSON or in Python")
     if isinstance(inputs, Records):
         return inputs.records[:limit]
+    if isinstance(inputs, ArrayColumns):
+        cells = [_cells(column, limit) for column in inputs.each()]
+        return _records(inputs.names, zip(*cells, strict=True), limit)
     if isinstance(inputs, NamedTensors):
         return _records(list(inputs.tensors), zip(*map(plain, inputs.tensors.values()), strict=False), limit)
     if isinstance(inputs, Columns):
@@ -91,6 +96,17 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
     if isinstance(inputs, RawTensor):
         raise LoadError("Bytes alone do not say what rows they are")
     return _plain_rows(inputs, limit)
+
+
+def _cells(column: ArrayColumn, limit: int) -> list[Any]:
+    """Return the first cells of a column, what is missing as None."""
+    values = column.values if column.codes is None else column.values[column.codes[:limit]]
+    cells = plain(values[:limit])
+    if column.missing is None:
+        return cells
+    return [
+        None if is_missing else cell for cell, is_missing in zip(cells, column.missing.tolist(), strict=False)
+    ]
 
 
 def _read(path: Path) -> bytes:

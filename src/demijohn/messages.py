@@ -2,15 +2,15 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``RawTensor`` and ``ImageBody`` are
-   what a client wrote, read but not yet checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``ArrayColumns``, ``RawTensor`` and
+   ``ImageBody`` are what a client wrote, read but not yet checked; ``Tensors`` have passed the signature.
 3. An image stays as it was written until the signature says where it belongs: before that nobody
    knows whether it is one, nor which pixels are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -97,6 +97,37 @@ class NamedTensors:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayColumn:
+    """One column as a columnar format has it: values apart from what is missing, texts once each."""
+
+    #: ``(n_rows, ...)``; where there are ``codes``, the distinct values, in an array of objects.
+    values: Array
+    #: Which are, whatever ``values`` has in their place: bool, ``(n_rows, ...)``; None: no value is.
+    missing: Array | None = None
+    codes: Array | None = None  #: Where each row's value stands in ``values``: integers ``(n_rows,)``.
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.values if self.codes is None else self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayColumns:
+    """Columns of one length; a model without column names takes them in the order in which they came."""
+
+    names: Sequence[str]  #: A client's own: one may stand there twice.
+    #: One per name; or all in one array ``(n_rows, n_columns)`` of numbers, of which none is missing.
+    columns: Sequence[ArrayColumn] | Array
+    n_rows: int
+
+    def each(self) -> Sequence[ArrayColumn]:
+        """Return the columns one by one."""
+        if isinstance(self.columns, np.ndarray):
+            return [ArrayColumn(column) for column in self.columns.T]
+        return self.columns
+
+
+@dataclass(frozen=True, slots=True)
 class ImageBody:
     """A body that is an image as a whole: one row, for the one input that is an image."""
 
@@ -112,7 +143,7 @@ class RawTensor:
 
 
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors | RawTensor | ImageBody
+Inputs = WrittenInputs | Matrix | NamedTensors | ArrayColumns | RawTensor | ImageBody
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})

@@ -22,7 +22,7 @@ from .tensor_spec import TensorSpec
 
 
 def cast_ragged(
-    rows: Sequence[Any] | Array, spec: TensorSpec, caster: Caster, name: str | None, problems: Problems
+    rows: Sequence[Any] | Array, spec: TensorSpec, caster: Caster, name: str | int | None, problems: Problems
 ) -> Array:
     """Cast rows to an array of rows.
 
@@ -44,7 +44,7 @@ def cast_ragged(
 
 
 class _Reader:
-    def __init__(self, spec: TensorSpec, caster: Caster, name: str | None, problems: Problems) -> None:
+    def __init__(self, spec: TensorSpec, caster: Caster, name: str | int | None, problems: Problems) -> None:
         self._depth = spec.ragged_rank
         self._sizes = spec.shape[1 + spec.ragged_rank :]
         self._caster = caster

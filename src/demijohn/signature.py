@@ -20,11 +20,13 @@ import numpy as np
 
 from .array_casting import cast_array, narrow, view_bytes
 from .casting import Caster, Problems
+from .column_casting import cast_in_order, cast_named
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
 from .image_casting import as_written, cast_images, image_axes, takes_image_body, without_names
 from .messages import (
     Array,
+    ArrayColumns,
     ImageBody,
     Inputs,
     Matrix,
@@ -175,7 +177,9 @@ class Signature:
         # Each column in one piece, as a table made of columns has it.
         return dict(zip([spec.name for spec in self.inputs], np.ascontiguousarray(numbers.T), strict=True))
 
-    def _validate(self, inputs: WrittenInputs | NamedTensors, problems: Problems) -> Tensors:
+    def _validate(self, inputs: WrittenInputs | NamedTensors | ArrayColumns, problems: Problems) -> Tensors:
+        if isinstance(inputs, ArrayColumns):
+            return self._validate_columns(inputs, problems)
         if isinstance(inputs, NamedTensors):
             return self._validate_arrays(inputs.tensors, problems)
         if self.layout == "table":
@@ -278,6 +282,14 @@ class Signature:
         if key not in self._casters:
             self._casters[key] = Caster(self.inputs[index], is_text=is_text)
         return self._casters[key]
+
+    def _validate_columns(self, given: ArrayColumns, problems: Problems) -> Tensors:
+        first = self.inputs[0]
+        is_only = self.layout != "table" and len(self.inputs) == 1
+        if is_only and (self.layout != "tensors" or given.names != [first.name]):
+            spec = self._known_shape(first)
+            return {spec.name: cast_in_order(given, spec, self._caster(0, is_text=False), problems)}
+        return cast_named(given, self.inputs, lambda index: self._caster(index, is_text=False), problems)
 
     def _validate_arrays(self, given: Mapping[str, Array], problems: Problems) -> Tensors:
         arrays = self._arrays_by_name(given, problems)

@@ -39,7 +39,7 @@ def columns_of(
     order: Sequence[str] = [spec.name for spec in specs]
     if inputs.columns is not None:
         order = inputs.columns
-        _check_unique(order, problems)
+        check_unique(order, problems)
         check_names(order, specs, None, problems)
     _check_widths(inputs.rows, len(order), problems)
     if problems:
@@ -115,7 +115,8 @@ def _check_widths(rows: list[Any], width: int, problems: Problems) -> None:
             problems.add(index, None, f"{width} values", f"{len(row)} values")
 
 
-def _check_unique(names: Sequence[str], problems: Problems) -> None:
+def check_unique(names: Sequence[str], problems: Problems) -> None:
+    """Note the names that stand there twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from demijohn.errors import DecodeError, SignatureMismatch
-from demijohn.messages import Array, Rows, Tensors, plain
+from demijohn.messages import Rows, Tensors, plain
+
+from .output_columns import columns_of
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -84,17 +86,9 @@ def read_rows(lines: Iterable[str]) -> Iterator[list[str]]:
 
 def encode(outputs: Tensors) -> bytes:
     """Write one column per one-dimensional output, ``name_0``… for the columns of a matrix."""
-    columns: list[tuple[str, list[Any]]] = []
-    for name, array in outputs.items():
-        columns += _columns_of(name, array)
-    return write_rows([name for name, _ in columns], zip(*(values for _, values in columns), strict=True))
-
-
-def _columns_of(name: str, array: Array) -> list[tuple[str, list[Any]]]:
-    if array.ndim == 1:
-        return [(name, plain(array))]
-    flat = array.reshape(len(array), -1)
-    return [(f"{name}_{index}", plain(flat[:, index])) for index in range(flat.shape[1])]
+    columns = columns_of(outputs)
+    cells = [plain(values) for _, values in columns]
+    return write_rows([name for name, _ in columns], zip(*cells, strict=True))
 
 
 def write_rows(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

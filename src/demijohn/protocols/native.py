@@ -11,16 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from demijohn.config import Settings
-from demijohn.errors import DemijohnError, ModelError, UnsupportedMediaType
+from demijohn.errors import DemijohnError, ModelError, NotAcceptable, UnsupportedMediaType
 from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Tensors
 
-from . import csv_media, image_media, json_forms, json_media, media_types
+from . import arrow_columns, arrow_media, csv_media, image_media, json_forms, json_media, media_types
 
 JSON = media_types.JSON
 CSV = media_types.CSV
+ARROW = arrow_media.MEDIA_TYPE
 PROBLEM = "application/problem+json"
-BODIES = (JSON, CSV, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
-ANSWERS = (JSON, CSV)  #: Media types that ``encode`` writes, the default first.
+BODIES = (JSON, CSV, ARROW, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
+ANSWERS = (JSON, CSV, ARROW)  #: Media types that ``encode`` writes, the default first.
+
+_BY_PYARROW = frozenset({ARROW})
+_INSTALL = 'needs pyarrow, which is not installed: pip install "demijohn[arrow]"'
 
 
 def read_head(environ: Mapping[str, Any]) -> str:
@@ -43,8 +47,20 @@ def check_content_type(content_type: str) -> None:
         raise UnsupportedMediaType(
             f"Bodies of type {media_type[:80]!r} are not read; send one of {', '.join(BODIES)}"
         )
+    if not is_available(media_type):
+        raise UnsupportedMediaType(f"Reading {media_type} {_INSTALL}")
     if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(f"Only UTF-8 is read, not {options['charset'][:40]!r}")
+
+
+def is_available(media_type: str) -> bool:
+    """Say whether a form of body or answer can be read and written here: some need an extra."""
+    return media_type not in _BY_PYARROW or arrow_columns.is_available()
+
+
+def refuse_answer(media_type: str) -> NotAcceptable:
+    """Return the error of an answer in a form that is not available here."""
+    return NotAcceptable(f"Writing {media_type} {_INSTALL}")
 
 
 def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
@@ -55,6 +71,8 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         if media_type == CSV:
             has_header = options.get("header", "present").lower() != "absent"
             return InferenceRequest(csv_media.decode(body, has_header=has_header))
+        if media_type == ARROW:
+            return InferenceRequest(arrow_media.decode(body, settings))
         if media_type in image_media.MEDIA_TYPES:
             return InferenceRequest(ImageBody(body, image_media.Images(settings.max_pixels, media_type)))
     max_pixels = settings.max_pixels
@@ -66,6 +84,8 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     del request  # the native answer has one form
     if media_type == CSV:
         return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
+    if media_type == ARROW:
+        return Encoded(arrow_media.encode(response), ARROW)
     outputs, method = response.outputs, response.method
     is_plain = len(outputs) == 1 and method in outputs
     document: dict[str, Any] = {

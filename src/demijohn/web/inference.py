@@ -186,7 +186,11 @@ def choose_media_type(accept: str | None, answers: Sequence[str]) -> str:
         return ""
     if not accept or accept in ("*/*", answers[0]):
         return answers[0]
-    best = parse_accept_header(accept, MIMEAccept).best_match(answers)
+    wanted = parse_accept_header(accept, MIMEAccept)
+    best = wanted.best_match([answer for answer in answers if native.is_available(answer)])
     if best is None:
+        absent = wanted.best_match(answers)
+        if absent is not None:
+            raise native.refuse_answer(absent)
         raise NotAcceptable(f"Answers come as {', '.join(answers)}")
     return best
