@@ -59,6 +59,26 @@ def cast_named(
     }
 
 
+def columns_in_order(array: Array, specs: Sequence[TensorSpec]) -> ArrayColumns:
+    """Return rows in one array as the columns of a table.
+
+    Raises:
+        SignatureMismatch: a row has not as many values as there are columns.
+    """
+    width = len(specs)
+    if array.ndim == width == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim != 2 or array.shape[1] != width:
+        expected, received = f"shape (n_rows, {width})", f"shape {array.shape}"
+        raise SignatureMismatch(
+            f"The array has another shape than the rows: expected {expected}, received {received}",
+            errors=[Problem(None, None, expected, received)],
+        )
+    names = [spec.name for spec in specs]
+    is_numbers = array.dtype.kind in "fiu"
+    return ArrayColumns(names, array if is_numbers else [ArrayColumn(one) for one in array.T], len(array))
+
+
 def cast_in_order(given: ArrayColumns, spec: TensorSpec, caster: Caster, problems: Problems) -> Array:
     """Cast columns to the tensor of a model's only input: one column, or each a column of the matrix.
 
@@ -102,7 +122,9 @@ def _block(given: ArrayColumns, specs: Sequence[TensorSpec]) -> Array | None:
     if whole is None or whole.dtype != np.float64:
         return None
     may_be_missing = all(spec.nullable for spec in specs)
-    return whole.T if may_be_missing or not np.isnan(whole).any() else None
+    if not may_be_missing and np.isnan(whole).any():
+        return None
+    return np.require(whole.T, requirements=("C_CONTIGUOUS", "WRITEABLE"))
 
 
 def _whole(given: ArrayColumns) -> Array | None:

@@ -24,6 +24,7 @@ from .messages import (
     NamedTensors,
     RawTensor,
     Records,
+    RowArray,
     Rows,
     plain,
 )
@@ -89,6 +90,8 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
     if isinstance(inputs, ArrayColumns):
         cells = [_cells(column, limit) for column in inputs.each()]
         return _records(inputs.names, zip(*cells, strict=True), limit)
+    if isinstance(inputs, RowArray):
+        return plain(inputs.array[:limit])
     if isinstance(inputs, NamedTensors):
         return _records(list(inputs.tensors), zip(*map(plain, inputs.tensors.values()), strict=False), limit)
     if isinstance(inputs, Columns):

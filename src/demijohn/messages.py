@@ -2,8 +2,9 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``ArrayColumns``, ``RawTensor`` and
-   ``ImageBody`` are what a client wrote, read but not yet checked; ``Tensors`` have passed the signature.
+2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``RowArray``, ``ArrayColumns``,
+   ``RawTensor`` and ``ImageBody`` are what a client wrote, read but not yet checked; ``Tensors`` have passed
+   the signature.
 3. An image stays as it was written until the signature says where it belongs: before that nobody
    knows whether it is one, nor which pixels are wanted.
 """
@@ -97,6 +98,13 @@ class NamedTensors:
 
 
 @dataclass(frozen=True, slots=True)
+class RowArray:
+    """Rows in one array, as ``Rows`` are: in the signature's column order, whatever their dtype."""
+
+    array: Array  #: Axis 0 is the row. Texts as str in an array of objects.
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayColumn:
     """One column as a columnar format has it: values apart from what is missing, texts once each."""
 
@@ -143,7 +151,7 @@ class RawTensor:
 
 
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors | ArrayColumns | RawTensor | ImageBody
+Inputs = WrittenInputs | Matrix | NamedTensors | RowArray | ArrayColumns | RawTensor | ImageBody
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})

@@ -20,7 +20,7 @@ import numpy as np
 
 from .array_casting import cast_array, narrow, view_bytes
 from .casting import Caster, Problems
-from .column_casting import cast_in_order, cast_named
+from .column_casting import cast_in_order, cast_named, columns_in_order
 from .errors import Problem, SignatureMismatch
 from .example_specs import as_json_value, read_specs
 from .image_casting import as_written, cast_images, image_axes, takes_image_body, without_names
@@ -33,6 +33,7 @@ from .messages import (
     NamedTensors,
     RawTensor,
     Records,
+    RowArray,
     Rows,
     Tensors,
     WrittenInputs,
@@ -153,6 +154,8 @@ class Signature:
             inputs = as_written(inputs, self.layout, self.inputs)
         elif isinstance(inputs, RawTensor):
             inputs = self._read_raw(inputs.body)
+        elif isinstance(inputs, RowArray):
+            inputs = self._name_rows(inputs.array)
         problems = Problems()
         tensors = self._validate(inputs, problems)
         problems.raise_if_any()
@@ -164,6 +167,13 @@ class Signature:
             raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their bytes need names")
         spec = self._known_shape(self.inputs[0])
         return NamedTensors({spec.name: view_bytes(body, spec)})
+
+    def _name_rows(self, array: Array) -> NamedTensors | ArrayColumns:
+        if self.layout == "table":
+            return columns_in_order(array, self.inputs)
+        if len(self.inputs) != 1:
+            raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their arrays need names")
+        return NamedTensors({self.inputs[0].name: array})
 
     def _narrowed(self, numbers: Array) -> Array | None:
         """Round rows that were read as numbers; None where they have to be read again."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.http.claims import check_problem
 from tests.http.folder import FORMULAS, ROWS
+from tests.parquet_files import deep_file
 from tests.servers import Server
 
 ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+NPY, NPZ = "application/x-npy", "application/x-npz"
+LINES = ("application/x-ndjson", "application/jsonl")
 TABLE: Mapping[str, Any] = {
     "age": pa.array([20.0, None, 25.5]),
     "kind": pa.array(["cat", "dog", "cat"]).dictionary_encode(),
@@ -87,3 +93,88 @@ def test_a_bomb_in_arrow_is_refused_before_it_goes_off(server: Server) -> None:
     body = arrow(zeros, "zstd")
     assert len(body) < 1 << 20
     check_problem(server.post("/models/plane/predict", body, content_type=ARROW), 413, "body_too_large")
+
+
+def npy(array: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def test_numpys_files_are_answered_as_their_rows_in_json_are(server: Server) -> None:
+    expected = by_json(server, "plane", ROWS)
+    for rows in (np.array(ROWS), np.asfortranarray(ROWS)):
+        assert predict(server, "plane", npy(rows), content_type=NPY).json()["predictions"] == expected
+    assert predict(server, "plane", npz(any=ROWS), content_type=NPZ).json()["predictions"] == expected
+    table = npz(kind=np.array(["cat", "dog", "cat"]), age=np.array([20.0, np.nan, 25.5]))
+    answer = predict(server, "table", table, content_type=NPZ)
+    assert answer.json()["predictions"] == by_json(server, "table", RECORDS)
+
+
+def test_an_answer_comes_as_numpys_files(server: Server) -> None:
+    answer = predict(server, "forest", ROWS, "predict_proba", accept=NPY)
+    assert answer.headers["Content-Type"] == NPY
+    assert np.load(io.BytesIO(answer.data)).tolist() == by_json(server, "forest", ROWS, "predict_proba")
+    with np.load(io.BytesIO(predict(server, "forest", ROWS, accept=NPZ).data)) as labels:
+        assert labels["predict"].tolist() == by_json(server, "forest", ROWS)
+
+
+def test_what_is_wrong_with_numpys_files_is_told(server: Server) -> None:
+    def refused(body: bytes, status: int, code: str, media_type: str = NPY) -> Any:
+        answer = server.post("/models/plane/predict", body, content_type=media_type)
+        return check_problem(answer, status, code)
+
+    out = io.BytesIO()
+    np.save(out, np.array([print], object), allow_pickle=True)
+    refused(out.getvalue(), 422, "signature_mismatch")
+    refused(npy(ROWS)[:-1], 400, "unreadable_body")
+    refused(npz(x=ROWS)[:-30], 400, "unreadable_body", NPZ)
+    refused(npz(x=np.zeros((9 << 20, 1))), 413, "body_too_large", NPZ)
+    refused(npy(np.zeros((2, 4))), 422, "signature_mismatch")
+    (place,) = refused(npy([[1.0, np.nan, 2.0]]), 422, "signature_mismatch")["errors"]
+    assert place == {"row": 0, "column": 1, "expected": "float64", "received": "NaN"}
+
+
+@pytest.mark.parametrize("media_type", LINES)
+def test_lines_are_rows_and_answers_are_lines(server: Server, media_type: str) -> None:
+    body = "\n".join(map(json.dumps, RECORDS)).encode()
+    answer = predict(server, "table", body, content_type=media_type, accept=media_type)
+    assert answer.headers["Content-Type"] == media_type
+    assert [json.loads(line) for line in answer.data.splitlines()] == by_json(server, "table", RECORDS)
+    answer = server.post("/models/plane/predict", b"[1,2,3]\n[1,2\n", content_type=media_type)
+    assert "Line 2" in check_problem(answer, 400, "unreadable_body")["detail"]
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return out.getvalue()
+
+
+def test_a_parquet_file_is_answered_as_its_rows_in_json_are(server: Server) -> None:
+    table = pa.table(dict(TABLE))
+    answer = predict(server, "table", parquet(table), content_type=PARQUET, accept=PARQUET)
+    assert answer.headers["Content-Type"] == PARQUET
+    found = pq.read_table(io.BytesIO(answer.data))
+    assert found.column("predict").to_pylist() == by_json(server, "table", RECORDS)
+    rows = parquet(PLANE, data_page_version="2.0", row_group_size=2)
+    assert predict(server, "plane", rows, content_type=PARQUET).json()["predictions"] == by_json(
+        server, "plane", ROWS
+    )
+
+
+def test_what_is_wrong_with_a_parquet_file_is_told(server: Server) -> None:
+    def refused(body: bytes, status: int, code: str) -> Any:
+        answer = server.post("/models/plane/predict", body, content_type=PARQUET)
+        return check_problem(answer, status, code)
+
+    refused(parquet(PLANE)[:-1], 400, "unreadable_body")
+    refused(deep_file(50_000), 400, "unreadable_body")
+    refused(parquet(pa.table({"x": np.zeros(9 << 20)}), compression="zstd"), 413, "body_too_large")
+    refused(parquet(PLANE.select(["a", "b"])), 422, "signature_mismatch")

@@ -67,6 +67,9 @@ def read_table(table: pa.Table, settings: Settings) -> ArrayColumns:
         BodyTooLarge: its columns take more memory than a body may, or hold more texts than a body may
             values.
     """
+    if not table.num_rows:
+        nothing = ArrayColumn(np.zeros(0))
+        return ArrayColumns(table.schema.names, [nothing] * table.num_columns, 0)
     names: list[str] = []
     columns: list[ArrayColumn] = []
     misfits: list[Problem] = []
@@ -163,8 +166,9 @@ class _Reader:
 
     def text_views(self, array: Any) -> ArrayColumn:
         """Read texts of which many rows may have the same bytes, without being the same rows' text."""
-        views = np.frombuffer(array.buffers()[1], dtype="<i4")
-        lengths = views.reshape(-1, _VIEW_BYTES // 4)[array.offset : array.offset + len(array), 0]
+        end = array.offset + len(array)
+        views = np.frombuffer(array.buffers()[1], np.int32, count=end * (_VIEW_BYTES // 4))
+        lengths = views.reshape(end, -1)[array.offset :, 0]
         self._count_bytes(int(lengths.sum(dtype=np.int64)))
         return self.texts(array)
 
@@ -198,11 +202,11 @@ class _Reader:
         lengths = self._lengths(array)
         if lengths is None:
             return self._uneven(array)
+        if not lengths:
+            raise _Unread("lists of one value or more", "a list of 0 values", 0)
         below = self.read(array.flatten())
         missing = below.missing
         values = below.values if below.codes is None else below.values[below.codes]
-        if not lengths:
-            raise _Unread("lists of one value or more", "a list of 0 values", 0)
         shape = (len(array), lengths, *values.shape[1:])
         return ArrayColumn(values.reshape(shape), None if missing is None else missing.reshape(shape))
 

@@ -47,16 +47,25 @@ def parse(body: bytes, settings: Settings) -> Any:
         DecodeError: it is not the JSON of rule 1.
         BodyTooLarge: it holds more than ``max_elements`` values.
     """
-    if body.count(b",") >= settings.max_elements and _count_values(body) > settings.max_elements:
-        raise BodyTooLarge(
-            f"A JSON body may hold {settings.max_elements} values; send fewer, or a binary form"
-        )
+    check_count(body, settings)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"The body is not valid JSON: {error}") from error
     _check_nesting_and_keys(document, body, settings.max_depth)
     return document
+
+
+def check_count(body: bytes, settings: Settings) -> None:
+    """Refuse a body of too many values.
+
+    Raises:
+        BodyTooLarge: it holds more than ``max_elements``.
+    """
+    if body.count(b",") >= settings.max_elements and _count_values(body) > settings.max_elements:
+        raise BodyTooLarge(
+            f"A JSON body may hold {settings.max_elements} values; send fewer, or a binary form"
+        )
 
 
 def _count_values(body: bytes) -> int:

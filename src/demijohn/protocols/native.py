@@ -7,23 +7,36 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, ModelError, NotAcceptable, UnsupportedMediaType
-from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Tensors
+from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Inputs, Tensors
 
-from . import arrow_columns, arrow_media, csv_media, image_media, json_forms, json_media, media_types
+from . import (
+    arrow_columns,
+    arrow_media,
+    csv_media,
+    image_media,
+    json_forms,
+    json_media,
+    lines_media,
+    media_types,
+    npy_media,
+    parquet_media,
+)
 
 JSON = media_types.JSON
 CSV = media_types.CSV
-ARROW = arrow_media.MEDIA_TYPE
+ARROW, PARQUET = arrow_media.MEDIA_TYPE, parquet_media.MEDIA_TYPE
 PROBLEM = "application/problem+json"
-BODIES = (JSON, CSV, ARROW, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
-ANSWERS = (JSON, CSV, ARROW)  #: Media types that ``encode`` writes, the default first.
+NPY, NPZ, LINES = npy_media.NPY, npy_media.NPZ, lines_media.MEDIA_TYPES
+#: Media types that ``encode`` writes, the default first.
+ANSWERS = (JSON, CSV, ARROW, PARQUET, NPY, NPZ, *LINES)
+BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
 
-_BY_PYARROW = frozenset({ARROW})
+_BY_PYARROW = frozenset({ARROW, PARQUET})
 _INSTALL = 'needs pyarrow, which is not installed: pip install "demijohn[arrow]"'
 
 
@@ -68,15 +81,25 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
     if head and head != JSON:
         check_content_type(head)
         media_type, options = media_types.split(head)
-        if media_type == CSV:
-            has_header = options.get("header", "present").lower() != "absent"
-            return InferenceRequest(csv_media.decode(body, has_header=has_header))
-        if media_type == ARROW:
-            return InferenceRequest(arrow_media.decode(body, settings))
-        if media_type in image_media.MEDIA_TYPES:
-            return InferenceRequest(ImageBody(body, image_media.Images(settings.max_pixels, media_type)))
+        if media_type != JSON:
+            return InferenceRequest(_read(body, media_type, options, settings))
     max_pixels = settings.max_pixels
     return json_forms.decode(body, settings, lambda document: json_forms.read_document(document, max_pixels))
+
+
+def _read(body: bytes, media_type: str, options: Mapping[str, str], settings: Settings) -> Inputs:
+    """Read a body that is no JSON document."""
+    if media_type == CSV:
+        return csv_media.decode(body, has_header=options.get("header", "present").lower() != "absent")
+    if media_type == ARROW:
+        return arrow_media.decode(body, settings)
+    if media_type == PARQUET:
+        return parquet_media.decode(body, settings)
+    if media_type in npy_media.MEDIA_TYPES:
+        return npy_media.decode(body, media_type, settings)
+    if media_type in LINES:
+        return lines_media.decode(body, settings)
+    return ImageBody(body, image_media.Images(settings.max_pixels, media_type))
 
 
 def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
@@ -84,8 +107,9 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
     del request  # the native answer has one form
     if media_type == CSV:
         return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
-    if media_type == ARROW:
-        return Encoded(arrow_media.encode(response), ARROW)
+    write = _WRITERS.get(media_type)
+    if write is not None:
+        return Encoded(write(response), media_type)
     outputs, method = response.outputs, response.method
     is_plain = len(outputs) == 1 and method in outputs
     document: dict[str, Any] = {
@@ -103,6 +127,16 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
 
 def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
     return json_forms.records_of({name: json_media.writable(array) for name, array in outputs.items()})
+
+
+#: How an answer is written in the forms that are not JSON or text for a spreadsheet.
+_WRITERS: Mapping[str, Callable[[InferenceResponse], bytes]] = {
+    ARROW: arrow_media.encode,
+    PARQUET: parquet_media.encode,
+    NPY: lambda response: npy_media.encode(response.outputs, NPY),
+    NPZ: lambda response: npy_media.encode(response.outputs, NPZ),
+    **dict.fromkeys(LINES, lambda response: lines_media.encode(response.outputs, response.method)),
+}
 
 
 def status_of(error: DemijohnError) -> int:

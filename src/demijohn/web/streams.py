@@ -61,7 +61,8 @@ FORMS: Mapping[str, Form] = {
     "application/jsonl": _LINES,
     EVENTS: _EVENTS,
 }
-_ALL = (*FORMS, *native.ANSWERS)
+_WHOLE = tuple(form for form in native.ANSWERS if form not in FORMS)
+_ALL = (*FORMS, *_WHOLE)
 
 
 def is_asked(shared: Services, route: Route, environ: Mapping[str, Any]) -> bool:
@@ -70,7 +71,7 @@ def is_asked(shared: Services, route: Route, environ: Mapping[str, Any]) -> bool
         predictor = shared.find(route.name, route.version, route.alias)
     except DemijohnError:  # whoever answers the request finds that out again, and says so
         return False
-    return route.method in predictor.streams and _choose(environ) not in native.ANSWERS
+    return route.method in predictor.streams and _choose(environ) not in _WHOLE
 
 
 def _choose(environ: Mapping[str, Any]) -> str | None:
