@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import feather
+from pyarrow import parquet as pq
 from sklearn.cluster import Birch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.preprocessing import StandardScaler
@@ -23,8 +26,9 @@ from tests.model_files import hostile, hostile_table, iris, iris_rows, line, sav
 from tests.servers import DEMIJOHN
 from tests.web.rig import brightness
 
-from demijohn import bulk, runtimes
+from demijohn import bulk, cli, runtimes
 from demijohn.cli import main
+from demijohn.protocols import arrow_columns, native
 
 
 class Ran:
@@ -342,3 +346,71 @@ def test_standard_input_is_read_and_a_closed_pipe_is_no_traceback(tmp_path: Path
     process.stderr.close()
     process.wait(timeout=60)
     assert head == [b"predict\r\n", b"0.0\r\n", b"2.0\r\n"]
+
+
+# Other forms ----------------------------------------------------------------------------------
+
+
+def write_rows(path: Path) -> Path:
+    """Write the rows in the form that the name says."""
+    rows = iris_rows()
+    table = pa.table(dict(zip("abcd", rows.T, strict=True)))
+    writers: dict[str, Any] = {
+        ".parquet": lambda: pq.write_table(table, path),
+        ".arrow": lambda: feather.write_feather(table, path, "zstd"),
+        ".arrows": lambda: _write_stream(table, path),
+        ".npy": lambda: np.save(path, rows),
+        ".npz": lambda: np.savez(path, rows=rows),
+        ".jsonl": lambda: path.write_text("\n".join(json.dumps(row) for row in rows.tolist())),
+    }
+    writers[path.suffix]()
+    return path
+
+
+def _write_stream(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def read_answer(path: Path) -> Any:
+    """Read what one of our answers holds."""
+    content = path.read_bytes()
+    readers: dict[str, Any] = {
+        ".parquet": lambda: pq.read_table(path)["predict"].to_pylist(),
+        ".arrow": lambda: feather.read_table(path)["predict"].to_pylist(),
+        ".arrows": lambda: pa.ipc.open_stream(content).read_all()["predict"].to_pylist(),
+        ".npy": lambda: np.load(path).tolist(),
+        ".npz": lambda: dict(np.load(path))["predict"].tolist(),
+        ".jsonl": lambda: [json.loads(line) for line in content.splitlines()],
+    }
+    return readers[path.suffix]()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows", ".npy", ".npz", ".jsonl"])
+def test_rows_in_any_form_are_answered_in_any(predict: Any, model: Path, tmp_path: Path, suffix: str) -> None:
+    rows = write_rows(tmp_path / f"rows{suffix}")
+    expected = iris().predict(iris_rows()).tolist()
+    assert [row[0] for row in predict(model, rows, "--to", "csv").table[1:]] == expected
+    answer = tmp_path / f"answer{suffix}"
+    assert predict(model, rows_csv(tmp_path / "rows.csv"), "-o", answer).status == 0
+    assert read_answer(answer) == expected
+    plain = tmp_path / "plain"
+    assert predict(model, rows, "-o", plain).status == 0  # a name that says nothing: as the rows
+    assert plain.read_bytes() == answer.read_bytes()
+    nameless = rows.rename(tmp_path / "rows") if suffix != ".jsonl" else rows
+    assert predict(model, nameless, "--to", "json").document["predictions"] == expected
+
+
+def test_the_forms_of_the_command_line_are_those_that_are_written() -> None:
+    assert set(cli._FORMS) == set(bulk.FORMS)
+    assert set(bulk.FORMS.values()) == set(native.ANSWERS)
+
+
+def test_a_form_that_needs_an_extra_says_which(
+    predict: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
+    run = predict(model, rows_csv(tmp_path / "rows.csv"), "-o", tmp_path / "answer.parquet")
+    assert run.status == 2
+    assert "demijohn[arrow]" in run.err
+    assert len(run.err.splitlines()) == 1

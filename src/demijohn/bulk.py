@@ -28,14 +28,16 @@ import numpy as np
 from . import runtimes
 from .config import Settings
 from .errors import (
+    ConfigurationError,
     DecodeError,
     LoadError,
     MethodNotFound,
+    MissingExtra,
     Problem,
     RequestError,
     SignatureMismatch,
 )
-from .examples import media_type_of, read_example, why_unreadable
+from .examples import MEDIA_TYPES, media_type_of, read_example, why_unreadable
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows
 from .predictor import Predictor
@@ -46,7 +48,10 @@ from .targets import stem
 PIECE_ROWS = 16_384
 STANDARD_INPUT = Path("-")
 _FOREVER_S = 10 * 365 * 86_400.0  # a file may take as long as it takes
-_FORMS = {"csv": native.CSV, "json": native.JSON}
+_NO_LIMIT = 2**40
+#: Forms of an answer, by the name that ``--to`` has for them.
+FORMS = {suffix[1:]: form for suffix, form in MEDIA_TYPES.items() if form in native.ANSWERS}
+_TEXTS = (native.JSON, native.CSV, *native.LINES)
 
 
 def predict_file(  # noqa: PLR0913 - the options of one command, each given by name
@@ -66,10 +71,10 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
 
     Args:
         model: A model file.
-        rows: CSV, JSON in any body form, or an image; "-" reads standard input.
+        rows: In any form that a body may have; "-" reads standard input.
         method: One of the model's methods.
         output: Where the predictions go; None for standard output.
-        form: "csv" or "json"; None for the form of ``rows``.
+        form: One of ``FORMS``; None for what ``output`` is called, else for the form of ``rows``.
         no_header: The CSV's first row is data.
         example: Rows that complete the signature.
         strict_versions: Refuse a model that another version of its framework saved.
@@ -93,6 +98,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
     predictor.settle_if_known()
     with _opened(rows) as file:
         media_type = media_type_of(rows, file.peek(64)[:64])
+        answer_type = _answer_type(form, output, media_type)
         try:
             if media_type == native.CSV:
                 response = _predict_csv(predictor, method, file, has_header=not no_header)
@@ -101,8 +107,26 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
         except RequestError as error:
             source = "standard input" if rows == STANDARD_INPUT else rows
             raise type(error)(f"{source}: {error.detail}", errors=error.errors) from error
-    answer = native.encode(response, InferenceRequest(Rows([])), _FORMS.get(form or "", media_type))
-    _write(answer.body, output)
+    answer = native.encode(response, InferenceRequest(Rows([])), answer_type)
+    body = answer.body
+    _write(body if answer_type not in _TEXTS or body.endswith(b"\n") else body + b"\n", output)
+
+
+def _answer_type(form: str | None, output: Path | None, media_type: str) -> str:
+    """Choose the form of the answer, before it is made.
+
+    Raises:
+        MissingExtra: it cannot be written here.
+        ConfigurationError: it is nothing to look at.
+    """
+    suffix = output.suffix.lower()[1:] if output is not None else ""
+    chosen = FORMS.get(form or suffix, media_type if media_type in native.ANSWERS else native.JSON)
+    for needed in (media_type, chosen):
+        if not native.is_available(needed):
+            raise MissingExtra(native.refuse_answer(needed).detail)
+    if output is None and chosen not in _TEXTS and sys.stdout.isatty():
+        raise ConfigurationError(f"{chosen} is nothing to look at: say where it goes with -o, or --to csv")
+    return chosen
 
 
 def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
@@ -116,12 +140,11 @@ def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
     return file
 
 
-# JSON, images ---------------------------------------------------------------------------------
+# All but CSV ---------------------------------------------------------------------------------
 
 
 def _predict_whole(predictor: Predictor, method: str, content: bytes, media_type: str) -> InferenceResponse:
-    size = max(len(content), 1)
-    settings = Settings(max_elements=size, max_body_bytes=size, max_pixels=predictor.max_pixels)
+    settings = Settings(max_elements=_NO_LIMIT, max_body_bytes=_NO_LIMIT, max_pixels=predictor.max_pixels)
     request = native.decode(content, media_type, settings)
     if request.parameters:
         return predictor.predict(method, request, _deadline())
@@ -259,8 +282,6 @@ def _write(body: bytes, output: Path | None) -> None:
     Raises:
         LoadError: ``output`` cannot be written.
     """
-    if not body.endswith(b"\n"):
-        body += b"\n"
     if output is None:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()

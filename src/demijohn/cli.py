@@ -17,6 +17,8 @@ from typing import Any
 import click
 
 USAGE_ERROR = 2
+#: Forms of an answer, as ``bulk`` knows them.
+_FORMS = ("csv", "json", "jsonl", "ndjson", "arrow", "arrows", "feather", "parquet", "npy", "npz")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells write it
 
 
@@ -64,7 +66,7 @@ _TRUST = click.option(
     help="Let model files run code of their authors: Lambda layers, layers of your own.",
 )  # fmt: skip
 _EXAMPLE = click.option(
-    "--example", type=click.Path(path_type=Path), help="CSV or JSON rows that complete the signature."
+    "--example", type=click.Path(path_type=Path), help="Rows that complete the signature."
 )
 
 
@@ -81,7 +83,7 @@ _EXAMPLE = click.option(
 @click.option("--name", help="Name of the model, where one file or folder is given.")
 @click.option(
     "--example", "examples", multiple=True, metavar="[NAME=]FILE",
-    help="CSV or JSON rows that complete the signature; the first is shown as the example.",
+    help="Rows that complete the signature; the first is shown as the example.",
 )  # fmt: skip
 @click.option("--default", "default", metavar="NAME", help="The model that answers POST /predict.")
 @click.option(
@@ -150,7 +152,10 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
     "--output", "-o", type=click.Path(path_type=Path), help="Write here instead of standard output."
 )
 @click.option(
-    "--to", "form", type=click.Choice(["csv", "json"]), help="Form of the answer.  [default: as ROWS]"
+    "--to",
+    "form",
+    type=click.Choice(_FORMS),
+    help="Form of the answer.  [default: as -o is called, else as ROWS]",
 )
 @click.option("--no-header", is_flag=True, help="The first row of the CSV is data.")
 @_EXAMPLE
@@ -161,9 +166,10 @@ def serve(targets: tuple[str, ...], **options: Any) -> None:
 @_TRUST
 @_told
 def predict(model: Path, rows: Path, **options: Any) -> None:
-    """Predict the rows of a CSV or JSON file with a model file, without a server.
+    """Predict the rows of a file with a model file, without a server.
 
-    ROWS may be "-" for standard input. Nothing is written unless every row could be predicted.
+    ROWS is CSV, JSON, JSON lines, Parquet, Arrow, npy, npz or an image, or "-" for standard input. Nothing
+    is written unless every row could be predicted.
     Naming a joblib or pickle file as MODEL runs the code in it.
     """
     from .bulk import predict_file

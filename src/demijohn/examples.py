@@ -1,4 +1,4 @@
-"""Example and input files of the command line: CSV with a header, or any JSON body form.
+"""Example and input files of the command line: every form that a body may have.
 
 Rules of this room:
 1. A CSV example says little of dtypes: a column of numbers is one of floats, so that "3" does not
@@ -33,24 +33,50 @@ from .protocols import csv_media, image_media, native
 MOST_ROWS = 1000  #: Rows of an example that are looked at.
 
 _TRUTHS = {"true": True, "false": False}
-_MEDIA_TYPES = {
+#: By extension; ``-o`` goes by it, too.
+MEDIA_TYPES = {
     ".json": native.JSON,
     ".csv": native.CSV,
+    ".parquet": native.PARQUET,
+    ".arrow": native.ARROW_FILE,
+    ".feather": native.ARROW_FILE,
+    ".arrows": native.ARROW,
+    ".npy": native.NPY,
+    ".npz": native.NPZ,
+    ".jsonl": native.LINES[1],
+    ".ndjson": native.LINES[0],
     ".png": image_media.PNG,
     ".jpg": image_media.JPEG,
     ".jpeg": image_media.JPEG,
 }
+_ARROW_STREAM = b"\xff\xff\xff\xff"
+_MAGIC = {
+    b"PAR1": native.PARQUET,
+    b"ARROW1": native.ARROW_FILE,
+    _ARROW_STREAM: native.ARROW,
+    b"\x93NUMPY": native.NPY,
+    b"PK\x03\x04": native.NPZ,
+}
 
 
 def media_type_of(path: Path, start: bytes) -> str:
-    """Tell a file's media type by its extension, else by its first character.
+    """Tell a file's media type by its extension, else by how it begins.
 
     Args:
         path: "-" for standard input.
         start: The first bytes of the file.
     """
-    by_content = native.JSON if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{") else native.CSV
-    return _MEDIA_TYPES.get(path.suffix.lower(), by_content)
+    known = MEDIA_TYPES.get(path.suffix.lower())
+    if known == native.ARROW_FILE and start.startswith(_ARROW_STREAM):
+        return native.ARROW  # many call a stream so
+    return known or _media_type_by(start)
+
+
+def _media_type_by(start: bytes) -> str:
+    for magic, media_type in _MAGIC.items():
+        if start.startswith(magic):
+            return media_type
+    return native.JSON if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{") else native.CSV
 
 
 def read_example(path: Path, settings: Settings) -> Any:
@@ -60,7 +86,7 @@ def read_example(path: Path, settings: Settings) -> Any:
         Records where the file has column names, else rows; at most ``MOST_ROWS``.
 
     Raises:
-        LoadError: the file cannot be read, or is no CSV or JSON body.
+        LoadError: the file cannot be read, or is no body of its media type.
     """
     content = _read(path)
     try:

@@ -18,6 +18,8 @@ from tests.http.conftest import ROOT
 from tests.http.route_walk import METHODS, ROUTES
 from tests.servers import DEMIJOHN, Server, serving
 
+from demijohn.protocols import native
+
 KEYS = ("4wK9-first-key", "7Zq2-second-key")
 FRIEND = "https://trusted.example.com"
 OPEN = {"/livez", "/readyz", "/", "/docs"}
@@ -66,7 +68,7 @@ PICKLE_TYPES = [
     "application/x-pickle",
     "application/python-pickle",
     "application/x-joblib",
-    "application/x-npy",
+    "application/x-hdf5",
     "multipart/form-data; boundary=x",
 ]
 
@@ -88,7 +90,7 @@ def test_a_pickle_is_never_read_from_a_request(server: Server, tmp_path: Path, c
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json", "text/csv"])
+@pytest.mark.parametrize("content_type", ["", *native.ANSWERS])
 def test_a_pickle_in_disguise_is_no_body(server: Server, tmp_path: Path, content_type: str) -> None:
     headers = {"content_type": content_type} if content_type else {}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):

@@ -64,6 +64,10 @@ def stream(columns: dict[str, pa.Array]) -> bytes:
     return out.getvalue()
 
 
+def decode(body: bytes) -> Inputs:
+    return arrow_media.decode(body, arrow_media.STREAM, Settings())
+
+
 def outcome(signature: Signature, inputs: Inputs) -> Any:
     """Return the tensors as plain values and dtypes, or the problems."""
     try:
@@ -104,7 +108,7 @@ def test_a_table_is_taken_or_refused_as_its_json_is(data: st.DataObject) -> None
         specs.append(TensorSpec(name, spec.dtype, nullable=spec.nullable,
                                 categories=spec.categories, is_closed=spec.is_closed))  # fmt: skip
     signature = Signature("table", tuple(specs))
-    given_columns = arrow_media.decode(stream(columns), Settings())
+    given_columns = decode(stream(columns))
     check_alike(outcome(signature, given_columns), outcome(signature, Columns(cells)))
 
 
@@ -121,7 +125,7 @@ def test_a_matrix_takes_columns_by_position_as_it_takes_rows(data: st.DataObject
     shape = data.draw(st.sampled_from([(-1, width), (-1, -1), (-1,)]))
     signature = Signature("matrix", (TensorSpec("inputs", dtype, shape, nullable=data.draw(st.booleans())),))
     rows = [list(row) for row in zip(*cells, strict=True)]
-    given_columns = arrow_media.decode(stream(columns), Settings())
+    given_columns = decode(stream(columns))
     check_alike(outcome(signature, given_columns), outcome(signature, Rows(rows)))
 
 
@@ -136,7 +140,7 @@ def test_a_column_of_lists_is_a_tensor(dtype: type[Any], sizes: list[int], is_fi
     kind = pa.from_numpy_dtype(tensor.dtype)
     for size in reversed(sizes):
         kind = pa.list_(kind, size) if is_fixed else pa.list_(kind)
-    decoded = arrow_media.decode(stream({"any": pa.array(tensor.tolist(), kind)}), Settings())
+    decoded = decode(stream({"any": pa.array(tensor.tolist(), kind)}))
     layout = "matrix" if len(sizes) == 1 else "tensors"
     spec = TensorSpec("image", tensor.dtype.name, (-1, *sizes))
     made = Signature(layout, (spec,)).validate(decoded)["image"]  # type: ignore[arg-type]

@@ -22,6 +22,14 @@ from demijohn.protocols import arrow_media
 SETTINGS = Settings()
 
 
+def decode(body: bytes, settings: Settings) -> ArrayColumns:
+    return arrow_media.decode(body, arrow_media.STREAM, settings)
+
+
+def encode(response: InferenceResponse) -> bytes:
+    return arrow_media.encode(response, arrow_media.STREAM)
+
+
 def stream(*batches: pa.RecordBatch | pa.Table, compression: str | None = None) -> bytes:
     out = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression=compression)
@@ -34,7 +42,7 @@ def stream(*batches: pa.RecordBatch | pa.Table, compression: str | None = None) 
 def column_of(array: pa.Array, settings: Settings = SETTINGS) -> ArrayColumn:
     # Beside another, since numbers alone are read in one go.
     batch = pa.record_batch([array, pa.array(["a"] * len(array))], names=["x", "other"])
-    return arrow_media.decode(stream(batch), settings).each()[0]
+    return decode(stream(batch), settings).each()[0]
 
 
 def cells_of(column: ArrayColumn) -> list[Any]:
@@ -110,7 +118,7 @@ def test_texts_are_made_once_each() -> None:
 
 def test_numbers_are_views_of_the_body() -> None:
     body = stream(pa.record_batch([pa.array([1.5, 2.5]), pa.array(["a", "b"])], names=["x", "y"]))
-    values = arrow_media.decode(body, SETTINGS).each()[0].values
+    values = decode(body, SETTINGS).each()[0].values
     assert values.base is not None
     assert not values.flags.owndata
 
@@ -120,7 +128,7 @@ def test_batches_are_rows_one_after_another() -> None:
     second = pa.record_batch(
         [pa.array(["c", "b"]).dictionary_encode(), pa.array([3, None])], names=["x", "y"]
     )
-    found = arrow_media.decode(stream(first, second), SETTINGS)
+    found = decode(stream(first, second), SETTINGS)
     assert [cells_of(column) for column in found.each()] == [["a", "b", "c", "b"], [1, 2, 3, None]]
     assert found.n_rows == 4
 
@@ -129,7 +137,7 @@ def test_what_pandas_calls_its_rows_is_no_column() -> None:
     frame = pd.DataFrame({"x": [1.0]}, index=[7])
     assert pa.Table.from_pandas(frame).schema.names == ["x", "__index_level_0__"]
     for table in (pa.Table.from_pandas(frame), pa.Table.from_pandas(frame.assign(y="a"))):
-        found = arrow_media.decode(stream(table), SETTINGS)
+        found = decode(stream(table), SETTINGS)
         assert "__index_level_0__" not in found.names
         assert found.n_rows == 1
 
@@ -169,11 +177,11 @@ def test_a_stream_is_measured_decompressed(compression: str) -> None:
     body = stream(WIDE, compression=compression)
     assert len(body) < 5 << 20
     roomy = Settings(max_elements=1 << 21)
-    assert arrow_media.decode(body, roomy).n_rows == 1 << 20
+    assert decode(body, roomy).n_rows == 1 << 20
     with pytest.raises(BodyTooLarge, match="decompressed"):
-        arrow_media.decode(body, Settings(max_body_bytes=8 << 20, max_elements=1 << 21))
+        decode(body, Settings(max_body_bytes=8 << 20, max_elements=1 << 21))
     with pytest.raises(BodyTooLarge, match="1000000 texts"):
-        arrow_media.decode(body, SETTINGS)
+        decode(body, SETTINGS)
 
 
 def test_a_buffer_that_announces_more_than_there_is_is_not_allocated() -> None:
@@ -183,10 +191,10 @@ def test_a_buffer_that_announces_more_than_there_is_is_not_allocated() -> None:
     place = body.index(real)
     body[place : place + 8] = (1 << 40).to_bytes(8, "little")
     with pytest.raises(BodyTooLarge):
-        arrow_media.decode(bytes(body), SETTINGS)
+        decode(bytes(body), SETTINGS)
     body[place : place + 8] = (-2).to_bytes(8, "little", signed=True)
     with pytest.raises(DecodeError):
-        arrow_media.decode(bytes(body), SETTINGS)
+        decode(bytes(body), SETTINGS)
 
 
 def test_rows_without_bytes_are_counted() -> None:
@@ -215,10 +223,10 @@ def test_columns_that_share_their_bytes_are_counted_each() -> None:
     offsets = b"".join(n.to_bytes(8, "little") for n in (8000, 0, 8000, 8000))
     shared = b"".join(n.to_bytes(8, "little") for n in (0, 0, 0, 8000))
     assert body.count(offsets) == 1
-    found = arrow_media.decode(body.replace(offsets, shared), SETTINGS)
+    found = decode(body.replace(offsets, shared), SETTINGS)
     assert not found.each()[1].values.any()
     with pytest.raises(BodyTooLarge):
-        arrow_media.decode(body.replace(offsets, shared), Settings(max_body_bytes=15_000))
+        decode(body.replace(offsets, shared), Settings(max_body_bytes=15_000))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +243,32 @@ def test_columns_that_share_their_bytes_are_counted_each() -> None:
 )
 def test_what_is_no_stream_is_unreadable(body: bytes, said: str) -> None:
     with pytest.raises(DecodeError, match=said):
-        arrow_media.decode(body, SETTINGS)
+        decode(body, SETTINGS)
+
+
+def test_a_file_is_the_stream_inside() -> None:
+    table = pa.table({"x": [1.0, None], "y": ["a", "b"]})
+    for compression in (None, "zstd"):
+        out = io.BytesIO()
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_file(out, table.schema, options=options) as writer:
+            writer.write_table(table)
+        body = out.getvalue()
+        found = arrow_media.decode(body, arrow_media.FILE, SETTINGS)
+        assert [cells_of(column) for column in found.each()] == [[1.0, None], ["a", "b"]]
+        for broken in (
+            body[:-1],
+            body[8:],
+            b"ARROW1ARROW1",
+            body[:-10] + b"\xff\xff\xff\x7fARROW1",
+            body[:-300],
+        ):
+            with pytest.raises(DecodeError):
+                arrow_media.decode(broken, arrow_media.FILE, SETTINGS)
+    made = pa.ipc.open_file(
+        arrow_media.encode(answer_of(predict=np.array([1.5])), arrow_media.FILE)
+    ).read_all()
+    assert made.to_pydict() == {"predict": [1.5]}
 
 
 def test_codes_beyond_the_dictionary_and_texts_that_are_none_are_found() -> None:
@@ -271,7 +304,7 @@ def test_a_broken_stream_is_refused_or_read_and_nothing_else(body: bytes, data: 
     if data.draw(st.booleans()):
         del broken[data.draw(st.integers(0, len(body))) :]
     try:
-        found = arrow_media.decode(bytes(broken), SETTINGS)
+        found = decode(bytes(broken), SETTINGS)
     except RequestError:
         return
     assert isinstance(found, ArrayColumns)
@@ -289,7 +322,7 @@ def read(body: bytes) -> pa.Table:
 
 
 def test_an_answer_is_a_column_named_after_the_method() -> None:
-    table = read(arrow_media.encode(answer_of(predict=np.array([1.5, np.nan], np.float32))))
+    table = read(encode(answer_of(predict=np.array([1.5, np.nan], np.float32))))
     assert table.schema.names == ["predict"]
     assert table.column(0).type == pa.float32()
     assert table.column(0).null_count == 0
@@ -299,14 +332,14 @@ def test_an_answer_is_a_column_named_after_the_method() -> None:
 
 def test_a_matrix_is_a_column_for_each_of_its_own_and_classes_are_told() -> None:
     response = answer_of(predict_proba=np.arange(4.0).reshape(2, 2))._replace(classes=["a", 1])
-    table = read(arrow_media.encode(response))
+    table = read(encode(response))
     assert table.to_pydict() == {"predict_proba_0": [0, 2], "predict_proba_1": [1, 3]}
     assert table.schema.metadata[b"classes"] == b'["a",1]'
 
 
 def test_texts_instants_and_what_is_missing_have_types_of_their_own() -> None:
     table = read(
-        arrow_media.encode(
+        encode(
             answer_of(
                 label=np.array(["a", None], object),
                 fixed=np.array(["b", "cc"]),
@@ -321,4 +354,4 @@ def test_texts_instants_and_what_is_missing_have_types_of_their_own() -> None:
 def test_an_answer_that_arrow_cannot_hold_is_not_acceptable() -> None:
     for values in (np.array(["a", 1], object), np.array([1 + 2j])):
         with pytest.raises(NotAcceptable, match="'predict'"):
-            arrow_media.encode(answer_of(predict=values))
+            encode(answer_of(predict=values))

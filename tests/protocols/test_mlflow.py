@@ -21,10 +21,13 @@ Cases of MLflow's ``tests/pyfunc/test_scoring_server.py`` (3.17), written anew:
 from __future__ import annotations
 
 import base64
+import io
 import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,14 +46,23 @@ from demijohn.errors import (
     SignatureMismatch,
     UnsupportedMediaType,
 )
-from demijohn.messages import Columns, InferenceRequest, InferenceResponse, Matrix, Records, Rows
-from demijohn.protocols import PROTOCOLS, mlflow
+from demijohn.messages import (
+    ArrayColumns,
+    Columns,
+    InferenceRequest,
+    InferenceResponse,
+    Matrix,
+    Records,
+    Rows,
+)
+from demijohn.protocols import PROTOCOLS, arrow_columns, mlflow
 
 SETTINGS = Settings()
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
 RECORDS = [{"a": 1.0, "b": "x"}, {"a": 3.0, "b": "y"}]
 JSON = "application/json"
 CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
 
 
 def decode(document: Any, head: str = JSON) -> InferenceRequest:
@@ -169,9 +181,10 @@ def test_what_is_no_csv_cannot_be_read(body: bytes) -> None:
         ("text/csv", CSV),
         ("text/csv; charset=utf-8", CSV),
         ("text/csv;", CSV),
+        (PARQUET, PARQUET),
     ],
 )
-def test_json_and_csv_are_read(content_type: str | None, head: str) -> None:
+def test_json_csv_and_parquet_are_read(content_type: str | None, head: str) -> None:
     environ = {} if content_type is None else {"CONTENT_TYPE": content_type}
     assert mlflow.read_head(environ) == head
 
@@ -187,13 +200,24 @@ def test_json_and_csv_are_read(content_type: str | None, head: str) -> None:
         "not_a_content_type",
         "text/plain",
         "application/x-www-form-urlencoded",
-        "application/vnd.apache.parquet",
+        "application/vnd.apache.arrow.stream",
     ],
 )
 def test_another_type_charset_or_parameter_is_415(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType) as raised:
         mlflow.read_head({"CONTENT_TYPE": content_type})
     assert mlflow.status_of(raised.value) == 415
+
+
+def test_parquet_is_read_where_pyarrow_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": [1.5], "b": ["x"]}), out)
+    found = mlflow.decode(out.getvalue(), PARQUET, Settings()).inputs
+    assert isinstance(found, ArrayColumns)
+    assert list(found.names) == ["a", "b"]
+    monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
+    with pytest.raises(UnsupportedMediaType, match=r"demijohn\[arrow\]"):
+        mlflow.read_head({"CONTENT_TYPE": PARQUET})
 
 
 # Answers ----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from demijohn.messages import (
     Rows,
     WrittenInputs,
 )
-from demijohn.protocols import PROTOCOLS, native
+from demijohn.protocols import PROTOCOLS, arrow_columns, native
 
 SETTINGS = Settings()
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
@@ -164,7 +164,7 @@ def test_csv_has_a_header_unless_it_says_otherwise(
     [
         "text/plain", "application/octet-stream", "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x", "application/x-pickle", "application/python-pickle",
-        "application/vnd.apache.parquet", "application/x-npy",
+        "application/vnd.apache.avro", "application/x-hdf5",
         "application/json; charset=utf-16", "text/csv; charset=latin-1", "json", ";", "*/*",
     ],
 )  # fmt: skip
@@ -276,3 +276,14 @@ def test_rows_of_numbers_are_read_into_one_array(document: Any) -> None:
 @pytest.mark.parametrize("document", [[[1.0, None]], [[1.0], [1.0, 2.0]], [[]], [["1"]], [[True]], RECORDS])
 def test_rows_that_are_no_matrix_of_numbers_are_kept_as_they_are_written(document: Any) -> None:
     assert not isinstance(decode(document).inputs, Matrix)
+
+
+@pytest.mark.parametrize("media_type", [native.ARROW, native.ARROW_FILE, native.PARQUET])
+def test_a_missing_extra_is_named(media_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    native.check_content_type(media_type)
+    monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
+    with pytest.raises(UnsupportedMediaType, match=r"needs pyarrow.*demijohn\[arrow\]"):
+        native.check_content_type(media_type)
+    assert not native.is_available(media_type)
+    for other in (native.JSON, native.CSV, native.NPY, native.NPZ, *native.LINES):
+        assert native.is_available(other)

@@ -30,7 +30,7 @@ from tests.web.rig import (
 
 from demijohn import Demijohn
 from demijohn.errors import NotAcceptable
-from demijohn.protocols import native
+from demijohn.protocols import arrow_columns, native
 from demijohn.web.inference import choose_media_type
 
 ROWS = IRIS[[0, 60, 120]]
@@ -272,6 +272,13 @@ def test_more_values_than_the_limit_are_413() -> None:
 )
 def test_accept_chooses_the_form(accept: str, chosen: str) -> None:
     assert choose_media_type(accept, native.ANSWERS) == chosen
+
+
+def test_a_form_that_needs_an_extra_is_passed_over_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
+    assert choose_media_type(f"{native.ARROW}, text/csv;q=0.1", native.ANSWERS) == "text/csv"
+    with pytest.raises(NotAcceptable, match=r"needs pyarrow.*demijohn\[arrow\]"):
+        choose_media_type(native.PARQUET, native.ANSWERS)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv;q=0", "nonsense", "application/problem+json"])

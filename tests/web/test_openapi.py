@@ -43,7 +43,7 @@ from tests.web.rig import (
 from demijohn import Demijohn
 from demijohn.errors import DemijohnError, NotOffered, RequestError, ServerError
 from demijohn.predictor import Predictor
-from demijohn.protocols import image_media
+from demijohn.protocols import arrow_columns, image_media, native
 from demijohn.web import answers
 
 TABLE = pd.DataFrame(
@@ -332,11 +332,22 @@ def examples(document: Document) -> Iterator[tuple[str, str, str, Any]]:
                 yield path, media_type, form, document.follow(example)["value"]
 
 
-def test_an_answer_in_csv_is_promised(client: FlaskClient, document: Document) -> None:
-    headers = {"Accept": "text/csv"}
+@pytest.mark.parametrize("form", native.ANSWERS)
+def test_an_answer_in_each_form_is_promised(client: FlaskClient, document: Document, form: str) -> None:
+    headers = {"Accept": form}
     answer = client.post("/ml/models/matrix/predict", json=IRIS[:1].tolist(), headers=headers)
     promised = document.follow(document.paths["/models/matrix/predict"]["post"]["responses"]["200"])
-    assert answer.mimetype in promised["content"]
+    assert answer.status_code == 200
+    assert answer.mimetype == form
+    assert form in promised["content"]
+
+
+def test_without_pyarrow_neither_arrow_nor_parquet_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
+    operation = Document.of(make_app().test_client()).paths["/models/matrix/predict"]["post"]
+    assert set(operation["requestBody"]["content"]) == {
+        native.JSON, native.CSV, native.NPY, native.NPZ, *native.LINES,
+    }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -448,7 +459,7 @@ def test_a_model_of_one_image_takes_it_as_a_body(client: FlaskClient, document: 
         name: set(document.paths[f"/models/{name}/predict"]["post"]["requestBody"]["content"])
         for name in ("images", "film", "album", "matrix", "texts", "table")
     }
-    plain = {"application/json", "text/csv"}
+    plain = set(native.ANSWERS)
     whole = plain | {"image/png", "image/jpeg"}
     assert forms == {"images": whole, "film": whole} | dict.fromkeys(
         ("album", "matrix", "texts", "table"), plain

@@ -25,6 +25,9 @@ from demijohn.messages import Array, ArrayColumn, ArrayColumns
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: What to do where pyarrow is missing.
+INSTALL = 'needs pyarrow, which is not installed: pip install "demijohn[arrow]"'
+
 # What pandas calls the labels of its rows, where they have no name: as in ``dataframe_split``, the
 # client's own.
 _INDEX = "__index_level_"

@@ -1,9 +1,10 @@
-"""Arrow IPC streams: columns in, columns out.
+"""Arrow IPC, streams and files: columns in, columns out.
 
 Rules of this room:
 1. What a stream announces is added up before Arrow's reader sees it, and what the reader returns is
    validated before a value is looked at: offsets, codes and UTF-8 are a client's.
-2. An answer says in the schema's metadata what JSON says beside the predictions.
+2. A file is read as the stream that it has inside; its footer, which says where what is, is not looked at.
+3. An answer says in the schema's metadata what JSON says beside the predictions.
 
 Source: https://arrow.apache.org/docs/format/Columnar.html
 """
@@ -19,20 +20,27 @@ from demijohn.refusal_texts import first_line
 
 from . import arrow_answers, arrow_columns, arrow_messages
 
-MEDIA_TYPE = "application/vnd.apache.arrow.stream"
-_FILE_MAGIC = b"ARROW1"
+STREAM = "application/vnd.apache.arrow.stream"
+FILE = "application/vnd.apache.arrow.file"
+MEDIA_TYPES = (STREAM, FILE)
+
+_MAGIC = b"ARROW1"
+_HEAD_BYTES = 8
+_TAIL_BYTES = 4 + len(_MAGIC)
 
 
-def decode(body: bytes, settings: Settings) -> ArrayColumns:
-    """Read a stream; its batches are the rows, one after another.
+def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns:
+    """Read a stream or a file; its batches are the rows, one after another.
 
     Raises:
         DecodeError: it is broken.
         BodyTooLarge: decompressed, it has more than ``max_body_bytes``, or more texts than ``max_elements``.
         SignatureMismatch: a column is of a type that no model takes.
     """
-    if body.startswith(_FILE_MAGIC):
-        raise DecodeError("This is an Arrow file; send an Arrow stream (pyarrow.ipc.new_stream)")
+    if media_type == FILE:
+        body = _stream_in(body)
+    elif body.startswith(_MAGIC):
+        raise DecodeError(f"This is an Arrow file: send it as {FILE}")
     arrow_messages.check_sizes(body, settings.max_body_bytes)
     import pyarrow as pa
 
@@ -49,8 +57,21 @@ def decode(body: bytes, settings: Settings) -> ArrayColumns:
         raise DecodeError(f"The body is no Arrow stream, or a broken one: {first_line(error)}") from error
 
 
-def encode(response: InferenceResponse) -> bytes:
-    """Write an answer as a stream of one batch.
+def _stream_in(body: bytes) -> bytes:
+    """Return the stream that is in a file.
+
+    "<magic number "ARROW1"> <empty padding bytes [to 8 byte boundary]> <STREAMING FORMAT with EOS> <FOOTER>
+    <FOOTER SIZE: int32> <magic number "ARROW1">".
+    """
+    tail = body[-_TAIL_BYTES:]
+    end = len(body) - _TAIL_BYTES - int.from_bytes(tail[:4], "little")
+    if not (body.startswith(_MAGIC) and tail.endswith(_MAGIC)) or end < _HEAD_BYTES:
+        raise DecodeError("The body is no Arrow file")
+    return body[_HEAD_BYTES:end]
+
+
+def encode(response: InferenceResponse, media_type: str) -> bytes:
+    """Write an answer as a stream or a file of one batch.
 
     Raises:
         NotAcceptable: Arrow has no type for it.
@@ -59,7 +80,8 @@ def encode(response: InferenceResponse) -> bytes:
 
     table: Any = arrow_answers.table_of(response)
     out = pa.BufferOutputStream()
-    with pa.ipc.new_stream(out, table.schema) as writer:
+    write = pa.ipc.new_file if media_type == FILE else pa.ipc.new_stream
+    with write(out, table.schema) as writer:
         writer.write_table(table)
     body: bytes = out.getvalue().to_pybytes()
     return body

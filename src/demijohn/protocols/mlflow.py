@@ -4,7 +4,8 @@ Rules of this room:
 1. A JSON body is an object with exactly one of ``json_forms.FORMS``, and ``params`` beside it; what else
    is in it is ignored, as MLflow does. One with ``messages``, ``prompt`` or ``input`` is the one row of a
    model of texts, and its answer stands alone, without ``predictions`` around it.
-2. A CSV body has a header row. ``charset=utf-8`` is the only parameter that a Content-Type may have.
+2. A CSV body has a header row; Parquet needs an extra. ``charset=utf-8`` is the only parameter that a
+   Content-Type may have.
 3. An error has MLflow's three keys; ``stack_trace`` is always empty. What does not fit is 400.
 
 Source: https://github.com/mlflow/mlflow, mlflow/pyfunc/scoring_server/__init__.py, of version 3.17.
@@ -19,10 +20,18 @@ from demijohn.config import Settings
 from demijohn.errors import DemijohnError, ModelError, UnsupportedMediaType
 from demijohn.messages import Encoded, ImageReader, InferenceRequest, InferenceResponse, Records
 
-from . import csv_media, image_media, json_forms, json_media, media_types
+from . import (
+    arrow_columns,
+    csv_media,
+    image_media,
+    json_forms,
+    json_media,
+    media_types,
+    parquet_media,
+)
 
 ANSWERS = ()  #: MLflow answers in JSON whatever Accept says.
-BODIES = (media_types.JSON, media_types.CSV)  #: Media types that ``decode`` reads.
+BODIES = (media_types.JSON, media_types.CSV, parquet_media.MEDIA_TYPE)  #: Media types that ``decode`` reads.
 
 _UNWRAPPED = "unwrapped"
 _OF_TEXTS = frozenset({"messages", "prompt", "input"})
@@ -45,6 +54,8 @@ def read_head(environ: Mapping[str, Any]) -> str:
     media_type, options = media_types.split(content_type)
     if media_type not in BODIES:
         raise UnsupportedMediaType(f"This predictor reads {', '.join(BODIES)}, received {media_type[:80]!r}")
+    if media_type == parquet_media.MEDIA_TYPE and not arrow_columns.is_available():
+        raise UnsupportedMediaType(f"Reading {media_type} {arrow_columns.INSTALL}")
     unknown = [name for name in options if name not in {"charset", ""}]
     if unknown:
         raise UnsupportedMediaType(f"Unrecognized content type parameters: {', '.join(unknown)[:80]}")
@@ -58,6 +69,8 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
     if head == media_types.CSV:
         way_out = "above data must stand the names of the columns, or 0,1,2…"
         return InferenceRequest(csv_media.decode(body, has_header=True, way_out=way_out))
+    if head == parquet_media.MEDIA_TYPE:
+        return InferenceRequest(parquet_media.decode(body, settings))
     if body.lstrip(b" \t\r\n")[:1] == b"[":
         # MLflow 1 took a bare list. Rows in one would be read like any others, so it is refused first.
         raise json_forms.misfit(_EXPECTED, [])

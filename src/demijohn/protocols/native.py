@@ -29,15 +29,14 @@ from . import (
 
 JSON = media_types.JSON
 CSV = media_types.CSV
-ARROW, PARQUET = arrow_media.MEDIA_TYPE, parquet_media.MEDIA_TYPE
+ARROW, ARROW_FILE, PARQUET = arrow_media.STREAM, arrow_media.FILE, parquet_media.MEDIA_TYPE
 PROBLEM = "application/problem+json"
 NPY, NPZ, LINES = npy_media.NPY, npy_media.NPZ, lines_media.MEDIA_TYPES
 #: Media types that ``encode`` writes, the default first.
-ANSWERS = (JSON, CSV, ARROW, PARQUET, NPY, NPZ, *LINES)
+ANSWERS = (JSON, CSV, ARROW, ARROW_FILE, PARQUET, NPY, NPZ, *LINES)
 BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
 
-_BY_PYARROW = frozenset({ARROW, PARQUET})
-_INSTALL = 'needs pyarrow, which is not installed: pip install "demijohn[arrow]"'
+_BY_PYARROW = frozenset({ARROW, ARROW_FILE, PARQUET})
 
 
 def read_head(environ: Mapping[str, Any]) -> str:
@@ -61,7 +60,7 @@ def check_content_type(content_type: str) -> None:
             f"Bodies of type {media_type[:80]!r} are not read; send one of {', '.join(BODIES)}"
         )
     if not is_available(media_type):
-        raise UnsupportedMediaType(f"Reading {media_type} {_INSTALL}")
+        raise UnsupportedMediaType(f"Reading {media_type} {arrow_columns.INSTALL}")
     if options.get("charset", "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(f"Only UTF-8 is read, not {options['charset'][:40]!r}")
 
@@ -73,7 +72,7 @@ def is_available(media_type: str) -> bool:
 
 def refuse_answer(media_type: str) -> NotAcceptable:
     """Return the error of an answer in a form that is not available here."""
-    return NotAcceptable(f"Writing {media_type} {_INSTALL}")
+    return NotAcceptable(f"Writing {media_type} {arrow_columns.INSTALL}")
 
 
 def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
@@ -91,8 +90,8 @@ def _read(body: bytes, media_type: str, options: Mapping[str, str], settings: Se
     """Read a body that is no JSON document."""
     if media_type == CSV:
         return csv_media.decode(body, has_header=options.get("header", "present").lower() != "absent")
-    if media_type == ARROW:
-        return arrow_media.decode(body, settings)
+    if media_type in arrow_media.MEDIA_TYPES:
+        return arrow_media.decode(body, media_type, settings)
     if media_type == PARQUET:
         return parquet_media.decode(body, settings)
     if media_type in npy_media.MEDIA_TYPES:
@@ -131,7 +130,8 @@ def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
 
 #: How an answer is written in the forms that are not JSON or text for a spreadsheet.
 _WRITERS: Mapping[str, Callable[[InferenceResponse], bytes]] = {
-    ARROW: arrow_media.encode,
+    ARROW: lambda response: arrow_media.encode(response, ARROW),
+    ARROW_FILE: lambda response: arrow_media.encode(response, ARROW_FILE),
     PARQUET: parquet_media.encode,
     NPY: lambda response: npy_media.encode(response.outputs, NPY),
     NPZ: lambda response: npy_media.encode(response.outputs, NPZ),

@@ -32,7 +32,7 @@ def decode(body: bytes, settings: Settings) -> ArrayColumns:
         BodyTooLarge: decompressed, it has more than ``max_body_bytes``, or more texts than ``max_elements``.
         SignatureMismatch: a column is of a type that no model takes.
     """
-    footer = parquet_pages.read_footer(body)
+    footer = parquet_pages.read_footer(body, settings.max_body_bytes)
     import pyarrow as pa
 
     try:

@@ -22,9 +22,10 @@ from .thrift_compact import BINARY, I32, I64, Fields, Reader, Struct
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
-_MAX_FOOTER_BYTES = 2**20
+_FOOTER_SHARE = 64  # of what a body may have: each column of the footer becomes objects of Arrow's
 _MAX_HEADER_BYTES = 2**16
-_MOST_PAGES = 20_000
+_PAGE_BYTES = 4096  # a page has, where there are many
+_FEW_PAGES = 1000
 _DELTA_BYTE_ARRAY = 7
 _DICTIONARY_PAGE = 2
 #: By the type of a page that has values: where its header of that type is, and where in this the encoding.
@@ -50,11 +51,15 @@ class ColumnType(NamedTuple):
     length: int  #: Bytes of a value, where they have one length.
 
 
-def read_footer(body: bytes) -> Struct:
+def read_footer(body: bytes, max_bytes: int) -> Struct:
     """Read the footer.
 
     "4-byte magic number "PAR1" [...] 4-byte length in bytes of file metadata (little endian), 4-byte magic
     number "PAR1"".
+
+    Args:
+        body: All of it.
+        max_bytes: That a body may have.
 
     Raises:
         DecodeError: it is no Parquet file, an encrypted one, or one whose footer is too long.
@@ -62,11 +67,8 @@ def read_footer(body: bytes) -> Struct:
     if len(body) < len(_MAGIC) + _TAIL_BYTES or not (body.startswith(_MAGIC) and body.endswith(_MAGIC)):
         raise DecodeError("The body is no Parquet file")
     length = int.from_bytes(body[-_TAIL_BYTES:][:4], "little")
-    # Each of its columns becomes objects of Arrow's.
-    if length > min(_MAX_FOOTER_BYTES, len(body) - _TAIL_BYTES):
-        raise DecodeError(
-            f"The footer of the Parquet file is longer than {_MAX_FOOTER_BYTES} bytes, or the file"
-        )
+    if length > min(max_bytes // _FOOTER_SHARE, len(body) - _TAIL_BYTES):
+        raise DecodeError(f"The footer of the Parquet file is too long: {length} bytes")
     try:
         footer = Reader(body[-_TAIL_BYTES - length : -_TAIL_BYTES]).struct(_FOOTER)
     except (IndexError, ValueError) as error:
@@ -115,7 +117,7 @@ class _Budget:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._page_bytes = self._cell_bytes = max_bytes
-        self._pages = _MOST_PAGES
+        self._pages = self._max_pages = max_bytes // _PAGE_BYTES + _FEW_PAGES
 
     def add_cells(self, count: int, width: int) -> None:
         """Count values, which take room even where the file has none for them."""
@@ -130,7 +132,7 @@ class _Budget:
         self._pages -= 1
         self._check(self._page_bytes)
         if self._pages < 0:
-            raise DecodeError(f"The Parquet file has more than {_MOST_PAGES} pages")
+            raise DecodeError(f"The Parquet file has more than {self._max_pages} pages")
 
     def _check(self, left: int) -> None:
         if left < 0:

@@ -80,7 +80,8 @@ def describe(shared: Services, root: str) -> dict[str, Any]:
 def _options(shared: Services, root: str) -> dict[str, Any]:
     text = (
         "Fitted models over HTTP. Bodies may be compressed (`Content-Encoding: gzip` or `deflate`). "
-        "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. "
+        "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. Arrow and Parquet "
+        "are tables; npy is one array of rows, npz an array for each input by name; JSON lines are rows. "
         "Errors are `application/problem+json`. Under `/models/{name}/versions/{version}/` and "
         "`/models/{name}/aliases/{alias}/` each method of a model is there too; they are listed for "
         "models of several versions, or with an alias. Under `/v2` the same models speak the Open Inference "
@@ -205,6 +206,7 @@ class _Routes:
         return {
             native.JSON: {"schema": body, **({"examples": as_json} if as_json else {})},
             native.CSV: {"schema": {"type": "string"}, **({"examples": as_csv} if as_csv else {})},
+            **_other_forms(),
             # "Content transferred in binary (octet-stream) MAY omit schema" -- OpenAPI 3.1.0, 4.8.14.3
             **({media_type: {} for media_type in image_media.MEDIA_TYPES} if takes_image else {}),
         }
@@ -216,6 +218,7 @@ class _Routes:
             "content": {
                 native.JSON: {"schema": answer_type(predictor, method, self._components)},
                 native.CSV: {"schema": {"type": "string"}},
+                **_other_forms(),
             },
         }
         if method in predictor.streams:
@@ -281,6 +284,12 @@ class _Routes:
 
 def _in_path(name: str, schema: JsonType) -> JsonType:
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _other_forms() -> JsonType:
+    """Describe the forms of bodies and answers that are neither JSON nor CSV."""
+    others = [form for form in native.ANSWERS[2:] if native.is_available(form)]
+    return {form: {"schema": {"type": "string"}} if form in native.LINES else {} for form in others}
 
 
 def _default_of(pool: Pool) -> Predictor | None:
