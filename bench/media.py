@@ -58,10 +58,15 @@ def save(folder: Path) -> dict[str, dict[str, tuple[str, bytes]]]:
     )
     joblib.dump(make_pipeline(columns, LinearRegression()).fit(frame, frame["x0"]), folder / "mixed.joblib")
     return {
-        "matrix": {"JSON rows": rows_of(numbers), **bodies(numbers)},
+        "matrix": {"JSON rows": rows_of(numbers), **without_lines(bodies(numbers))},
         "table": {"JSON records": records_of(numbers), **bodies(numbers)},
         "mixed": {"JSON records": records_of(frame), **bodies(frame), **dictionaries(frame)},
     }
+
+
+def without_lines(forms: dict[str, tuple[str, bytes]]) -> dict[str, tuple[str, bytes]]:
+    """Leave out the records, which a model without column names does not take."""
+    return {name: form for name, form in forms.items() if name != "JSON lines"}
 
 
 def rows_of(frame: pd.DataFrame) -> tuple[str, bytes]:
@@ -73,7 +78,19 @@ def records_of(frame: pd.DataFrame) -> tuple[str, bytes]:
 
 
 def bodies(frame: pd.DataFrame) -> dict[str, tuple[str, bytes]]:
-    return {"Arrow": (ARROW, arrow(pa.Table.from_pandas(frame)))}
+    out = io.BytesIO()
+    frame.to_parquet(out)
+    found = {
+        "JSON lines": ("application/x-ndjson", frame.to_json(orient="records", lines=True).encode()),
+        "CSV": ("text/csv", frame.to_csv(index=False).encode()),
+        "Arrow": (ARROW, arrow(pa.Table.from_pandas(frame))),
+        "Parquet": ("application/vnd.apache.parquet", out.getvalue()),
+    }
+    if (frame.dtypes == np.float64).all():
+        out = io.BytesIO()
+        np.save(out, frame.to_numpy())
+        found["npy"] = ("application/x-npy", out.getvalue())
+    return found
 
 
 def dictionaries(frame: pd.DataFrame) -> dict[str, tuple[str, bytes]]:

@@ -373,17 +373,20 @@ def _write_stream(table: pa.Table, path: Path) -> None:
 
 
 def read_answer(path: Path) -> Any:
-    """Read what one of our answers holds."""
-    content = path.read_bytes()
-    readers: dict[str, Any] = {
-        ".parquet": lambda: pq.read_table(path)["predict"].to_pylist(),
-        ".arrow": lambda: feather.read_table(path)["predict"].to_pylist(),
-        ".arrows": lambda: pa.ipc.open_stream(content).read_all()["predict"].to_pylist(),
-        ".npy": lambda: np.load(path).tolist(),
-        ".npz": lambda: dict(np.load(path))["predict"].tolist(),
-        ".jsonl": lambda: [json.loads(line) for line in content.splitlines()],
-    }
-    return readers[path.suffix]()
+    """Read the labels in one of our answers."""
+    suffix = path.suffix
+    if suffix == ".jsonl":
+        return list(map(json.loads, path.read_text().splitlines()))
+    if suffix == ".npy":
+        return np.load(path).tolist()
+    if suffix == ".npz":
+        return dict(np.load(path))["predict"].tolist()
+    tables = {".parquet": pq.read_table, ".arrow": feather.read_table, ".arrows": _read_stream}
+    return tables[suffix](path)["predict"].to_pylist()
+
+
+def _read_stream(path: Path) -> pa.Table:
+    return pa.ipc.open_stream(path.read_bytes()).read_all()
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows", ".npy", ".npz", ".jsonl"])

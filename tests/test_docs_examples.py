@@ -26,6 +26,7 @@ from demijohn.cli import cli
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 QUICKSTART = ROOT / "docs" / "quickstart.md"
+MEDIA_TYPES = ROOT / "docs" / "media_types.md"
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -46,11 +47,12 @@ def run_python(page: Path, address: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which somebody has followed the quickstart."""
+    """The folder in which somebody has followed the quickstart, and written its rows in other forms."""
     path = tmp_path_factory.mktemp("quickstart")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        exec(compile(blocks(QUICKSTART, "python")[0], QUICKSTART.name, "exec"), {"__name__": "example"})
+        for page in (QUICKSTART, MEDIA_TYPES):
+            exec(compile(blocks(page, "python")[0], page.name, "exec"), {"__name__": "example"})
     return path
 
 
@@ -122,17 +124,24 @@ def test_flask_demijohn_models_lists_what_the_page_says(
 def curl(words: Sequence[str], server: Server) -> str:
     """Do what curl would; not every machine has it."""
     _, url, *rest = words
-    headers, body = {}, None
+    headers, body, output = {}, None, None
     for option, value in zip(rest[::2], rest[1::2], strict=True):
         if option == "-H":
             name, _, text = value.partition(": ")
             headers[name] = text
+        elif option == "-o":
+            output = Path(value)
         else:
             assert option in ("-d", "--data-binary"), option
             body = Path(value[1:]).read_bytes() if value.startswith("@") else value.encode()
     method = "GET" if body is None else "POST"
     path = url.removeprefix(ADDRESS)
-    return server.http.request(method, server.url + path, body=body, headers=headers).data.decode()
+    answer = server.http.request(method, server.url + path, body=body, headers=headers)
+    if output is None:
+        return answer.data.decode()
+    assert answer.status == 200
+    output.write_bytes(answer.data)
+    return ""
 
 
 def assert_alike(given: str, answer: str) -> None:

@@ -31,7 +31,7 @@ class Settings:
     """How one Demijohn behaves; see docs/configuration.md."""
 
     max_body_bytes: int = 64 * 2**20  #: Largest body, decompressed.
-    max_elements: int = 1_000_000  #: Most values in one JSON body.
+    max_elements: int = 1_000_000  #: Most values in one JSON body, and texts in a binary one.
     max_depth: int = 64  #: Deepest nesting of one JSON body.
     max_pixels: int = MAX_PIXELS  #: Most pixels in all images of one request.
     deadline_s: float = 30.0  #: Longest from entering our callable to the answer, in seconds.
