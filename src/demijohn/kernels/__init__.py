@@ -1,4 +1,4 @@
-"""Kernels in C: running tree ensembles, reading JSON that is a matrix of numbers, adding to sums.
+"""Kernels in C: running tree ensembles, reading JSON and CSV that is a matrix of numbers, adding to sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -9,7 +9,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ else:
             raise
         _kernels = absent
 
-__all__ = ["IS_BUILT", "WHY_NOT", "Forest", "add_to", "read_matrix"]
+__all__ = ["IS_BUILT", "WHY_NOT", "Cells", "Forest", "add_to", "read_cells", "read_matrix"]
 
 IS_BUILT: bool = _kernels is not absent
 WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
@@ -131,3 +131,34 @@ def read_matrix(body: bytes, max_elements: int) -> Floats | None:
     """
     found = _read_matrix(body, max_elements)
     return None if found is None else _ndarray(found[0], _FLOAT64, found[1])
+
+
+class Cells(NamedTuple):
+    """Lines of CSV, read."""
+
+    numbers: Floats  #: (n_rows, width), writable; NaN where a cell was empty.
+    n_empty: int  #: Cells that were.
+    end: int  #: Where the next line begins.
+
+
+def read_cells(text: bytes, begin: int, max_rows: int) -> Cells | None:
+    """Read lines of CSV whose cells are all numbers, or empty.
+
+    Args:
+        text: Any bytes.
+        begin: Where in it the first line begins.
+        max_rows: How many to read; the last one without its LF is not read at all.
+
+    Returns:
+        Each number the float64 that Python's ``float`` makes of it; (0, 0) where there is no whole line.
+        None if anything else stands there: quotes, texts, lines of another width, NaN or Infinity.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+        ValueError: It begins outside the text.
+    """
+    found = _kernels.read_cells(text, begin, max_rows)
+    if found is None:
+        return None
+    n_rows, width, n_empty, end, cells = found
+    return Cells(_ndarray((n_rows, width), _FLOAT64, cells), n_empty, end)

@@ -1,9 +1,10 @@
-/* demijohn.kernels._kernels: what Python sees of the forests, of the reader of matrices and of the sums.
+/* demijohn.kernels._kernels: what Python sees of the forests, of the two readers and of the sums.
  *
  * Rules of this room:
  * 1. Only the limited API, so that one wheel serves every Python from 3.11 on; arrays come as buffers.
  * 2. Whatever comes from Python is checked here or in open_block, before anything runs on it.
  */
+#include "_cells.h"
 #include "_forest.h"
 #include "_matrix.h"
 #include "_sums.h"
@@ -304,6 +305,8 @@ fill_module(PyObject *module)
 }
 
 static PyMethodDef functions[] = {
+    {"read_cells", (PyCFunction)(void (*)(void))read_cells, METH_FASTCALL,
+     "read_cells(text, begin, max_rows, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
     {"add_to", (PyCFunction)(void (*)(void))add_to, METH_FASTCALL, "add_to(values, *pairs): see the stub."},

@@ -30,6 +30,11 @@ class Forest:
         raise RuntimeError(WHY_NOT)
 
 
+def read_cells(_text: bytes, _begin: int, _max_rows: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
 def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)
