@@ -33,8 +33,8 @@ from demijohn.errors import (
 )
 from demijohn.lifecycle import Lifecycle
 from demijohn.messages import InferenceRequest, Rows
-from demijohn.planning import PROBE_ROWS
-from demijohn.predictor import Predictor, settle_in_background
+from demijohn.planning import PROBE_ROWS, settle_in_background
+from demijohn.predictor import Predictor
 from demijohn.runtimes import wrap
 
 FEATURES, PROGRESS = load_diabetes(return_X_y=True)

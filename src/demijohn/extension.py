@@ -28,8 +28,9 @@ from .config import Settings
 from .errors import ConfigurationError
 from .metrics import Metrics
 from .model import Model
+from .planning import settle_in_background
 from .pool import Pool, check_name, rank
-from .predictor import Predictor, settle_in_background
+from .predictor import Predictor
 from .runtimes.base import Runtime
 from .web.blueprint import attach
 from .web.services import EXTENSION, Services

@@ -10,10 +10,14 @@ Rules of this room:
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +34,7 @@ from .signature import Signature
 logger = logging.getLogger("demijohn")
 
 PROBE_ROWS = 16
+_NICE = 10
 _PROBE_S = 60.0  # a call that takes longer hangs; the supervisor then replaces the worker
 _LONGEST_TEXT = 300
 _OFF, _FAST = "off", "fast"
@@ -74,6 +79,7 @@ class Subject:
         self.methods: tuple[str, ...] = runtime.methods
         self.signature: Signature = runtime.signature
         self.not_joined: dict[str, str] = {}  #: Why a method's requests are kept alone.
+        self._not_alike: dict[str, str | None] = {}  # why not, by what was probed for one request
         self._runtime = runtime
         self._settings = settings
         self._batcher = batcher
@@ -115,9 +121,25 @@ class Subject:
         found = {method: self._why_not_joined(method) for method in self.methods}
         return {method: why for method, why in found.items() if why is not None}
 
+    def why_together(self, method: str) -> str | None:
+        """Return why all rows of a request must share a call; None: each row has its answer alone.
+
+        That is asked of a model whose requests are never joined, too, and before the model is proved.
+        """
+        if getattr(self._runtime, "is_called_by_row", False):
+            return None
+        if self._joins and self._settings.max_batch_size > 1 and method in self.not_joined:
+            return self.not_joined[method]
+        if method not in self._not_alike:
+            self._not_alike[method] = self._why_not_alike(method)
+        return self._not_alike[method]
+
     def _why_not_joined(self, method: str) -> str | None:
         if not self._joins or self._settings.max_batch_size == 1:
             return "batching is off"
+        return self._why_not_alike(method)
+
+    def _why_not_alike(self, method: str) -> str | None:
         if self._runtime.joining != "prove":
             is_joined = self._runtime.joining == "always"
             return None if is_joined else "the function does not take the rows of several requests"
@@ -200,3 +222,27 @@ def prepare(runtime: Runtime, settings: Settings) -> Sequence[Any]:
     if plan is not None and not any("kernel" in method.engines for method in plan.methods.values()):
         return []
     return acceleration.prepare(runtime)
+
+
+class Settles(Protocol):
+    """A predictor."""
+
+    def settle(self) -> None:
+        """Find out what runs each method."""
+
+
+def settle_in_background(predictors: Sequence[Settles]) -> None:
+    """Settle predictors one after another in a thread of low priority; returns at once.
+
+    A model that nobody serves any more by the time that its turn comes is passed over.
+    """
+    waiting = [weakref.ref(predictor) for predictor in predictors]
+
+    def settle_all() -> None:
+        if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        for reference in waiting:
+            if (predictor := reference()) is not None:
+                predictor.settle()
+
+    provers.start(settle_all, name="demijohn-prover")

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any, Literal, cast
 
-from .acceleration import Engine, Engines, StepAside, open_cache, provers, settle, take_kept
+from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
 from .batching import Batcher, BatchObserver, Stream
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
@@ -36,7 +34,6 @@ from .runtimes.base import Runtime, StreamingRuntime
 logger = logging.getLogger("demijohn")
 
 State = Literal["loading", "ready", "failed"]
-_NICE = 10
 
 
 class Predictor:
@@ -264,6 +261,13 @@ class Predictor:
         """Say whether requests of a method may share a call, as far as is known by now."""
         return self.batcher.joins(method)
 
+    def why_together(self, method: str) -> str | None:
+        """Return why all rows of a request must share a call; None: they may be run piece by piece.
+
+        The first to ask waits for probes to run, where the model has not been proved yet.
+        """
+        return None if self.joins(method) else self._subject.why_together(method)
+
     def check_method(self, method: str) -> None:
         """Refuse a method before its request costs anything.
 
@@ -381,20 +385,3 @@ class Predictor:
     def run_alone(self, method: str, tensors: Tensors) -> Tensors:
         """Run the framework in the calling thread, outside the queue; for measuring, never for requests."""
         return self._run_native(method, tensors, {})
-
-
-def settle_in_background(predictors: Sequence[Predictor]) -> None:
-    """Settle predictors one after another in a thread of low priority; returns at once.
-
-    A model that nobody serves any more by the time that its turn comes is passed over.
-    """
-    waiting = [weakref.ref(predictor) for predictor in predictors]
-
-    def settle_all() -> None:
-        if sys.platform == "linux":  # where each thread has its own niceness; a request comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        for reference in waiting:
-            if (predictor := reference()) is not None:
-                predictor.settle()
-
-    provers.start(settle_all, name="demijohn-prover")

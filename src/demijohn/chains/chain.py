@@ -106,6 +106,13 @@ class ChainPredictor(Predictor):
                 return f"{member.name!r} is kept alone: {why}"
         return None
 
+    def why_together(self, method: str) -> str | None:
+        for member, predictor in self._steps:
+            why = predictor.why_together(member.step(method))
+            if why is not None:
+                return f"{member.name!r}: {why}"
+        return None
+
     def joins(self, method: str) -> bool:
         return self._joins and all(one.joins(member.step(method)) for member, one in self._steps)
 

@@ -81,6 +81,7 @@ class FunctionRuntime:
         self._kind = argument_kind(self._arguments, example, batch=batch)
         # A function of scalars is called once per row: joined, each caller would wait for all rows.
         self.joining: Joining = "always" if batch else "never"
+        self.is_called_by_row = self._kind is ArgumentKind.SCALARS
         self.signature = self._read_signature(example)
         self._example = example_row(self.signature) if example is None else example.rows_for(self.signature)
         self._frames = self._frame_builder(example) if self._kind is ArgumentKind.FRAME else None

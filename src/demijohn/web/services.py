@@ -13,8 +13,9 @@ from flask import current_app
 from demijohn.config import Settings
 from demijohn.lifecycle import Lifecycle
 from demijohn.metrics import Metrics
+from demijohn.planning import settle_in_background
 from demijohn.pool import Pool
-from demijohn.predictor import Predictor, settle_in_background
+from demijohn.predictor import Predictor
 
 EXTENSION = "demijohn"
 
