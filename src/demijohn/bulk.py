@@ -18,37 +18,31 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
 import click
-import numpy as np
 
 from . import runtimes
 from .config import Settings
-from .errors import (
-    ConfigurationError,
-    DecodeError,
-    LoadError,
-    MethodNotFound,
-    MissingExtra,
-    Problem,
-    RequestError,
-    SignatureMismatch,
-)
+from .errors import ConfigurationError, LoadError, MethodNotFound, MissingExtra, RequestError
 from .examples import MEDIA_TYPES, media_type_of, read_example, why_unreadable
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows
 from .predictor import Predictor
 from .protocols import csv_media, native
-from .signature import Signature
+from .protocols.pieces import Bounds
+from .row_pieces import checked, joined, regrouped
 from .targets import stem
 
 PIECE_ROWS = 16_384
 STANDARD_INPUT = Path("-")
 _FOREVER_S = 10 * 365 * 86_400.0  # a file may take as long as it takes
 _NO_LIMIT = 2**40
+_READ_BYTES = 2**18
+_WAY_OUT = "say --no-header if it is data"
 #: Forms of an answer, by the name that ``--to`` has for them.
 FORMS = {suffix[1:]: form for suffix, form in MEDIA_TYPES.items() if form in native.ANSWERS}
 _TEXTS = (native.JSON, native.CSV, *native.LINES)
@@ -167,52 +161,18 @@ def _predict_csv(
     predictor: Predictor, method: str, file: io.BufferedReader, *, has_header: bool
 ) -> InferenceResponse:
     with _bar(_size(file)) as bar:
-        watched = _Watched(file, bar)
-        text = io.TextIOWrapper(io.BufferedReader(watched, 1 << 16), encoding="utf-8-sig", newline="")
-        try:
-            rows = csv_media.read_rows(text)
-            header = _header(rows) if has_header else None
-            return _predict(predictor, method, _csv_pieces(predictor.signature.of(method), header, rows))
-        except UnicodeDecodeError as error:
-            raise DecodeError("The file is not UTF-8") from error
-        finally:
-            text.detach()
+        pieces = csv_media.decode_stream(
+            partial(_read, file, bar), Bounds(PIECE_ROWS), has_header=has_header, way_out=_WAY_OUT
+        )
+        rows = checked(predictor.signature.of(method), pieces)
+        return _predict(predictor, method, regrouped(rows, PIECE_ROWS))
 
 
-def _header(rows: Iterator[list[str]]) -> list[str]:
-    header = next(rows, None)
-    if header is None:
-        raise DecodeError("The file is empty")
-    if csv_media.is_data(header):
-        raise DecodeError("The first row is all numbers; say --no-header if it is data")
-    return header
-
-
-def _csv_pieces(
-    signature: Signature, header: list[str] | None, rows: Iterator[list[str]]
-) -> Iterator[Tensors]:
-    """Yield checked pieces of the file; at least one.
-
-    Raises:
-        SignatureMismatch: a row does not fit; rows are counted from 0 from the file's start.
-    """
-    start = 0
-    while (piece := list(islice(rows, PIECE_ROWS))) or not start:
-        try:
-            yield signature.validate(Rows(piece, columns=header, is_text=True))
-        except SignatureMismatch as error:
-            raise _moved(error, start) from error
-        start += len(piece)
-
-
-def _moved(error: SignatureMismatch, start: int) -> SignatureMismatch:
-    """Return an error of a piece with the rows counted from the start of the file."""
-    detail, problems = error.detail, []
-    for problem in error.errors:
-        row = None if problem.row is None else problem.row + start
-        problems.append(Problem(row, problem.column, problem.expected, problem.received))
-        detail = detail.replace(str(problem), str(problems[-1]))
-    return SignatureMismatch(detail, errors=problems)
+def _read(file: io.BufferedReader, bar: Any) -> bytes:
+    """Return what comes next of a file, and move the progress bar by it."""
+    text = file.read1(_READ_BYTES)
+    bar.update(len(text))
+    return text
 
 
 # The model ------------------------------------------------------------------------------------
@@ -224,16 +184,10 @@ def _predict(predictor: Predictor, method: str, pieces: Iterator[Tensors]) -> In
     if len(beginning) > 1:
         predictor.prove()
         pieces = chain(beginning, pieces)
-        beginning = [_joined(list(pieces))] if method in predictor.not_joined else []
+        beginning = [joined(list(pieces))] if method in predictor.not_joined else []
     answers = [predictor.answer(method, piece, {}, _deadline()) for piece in chain(beginning, pieces)]
-    outputs = _joined([answer.outputs for answer in answers])
+    outputs = joined([answer.outputs for answer in answers])
     return answers[0]._replace(outputs=outputs, n_rows=count_rows(outputs))
-
-
-def _joined(pieces: list[Tensors]) -> Tensors:
-    if len(pieces) == 1:
-        return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 # Progress -------------------------------------------------------------------------------------
@@ -250,22 +204,6 @@ def _size(file: io.BufferedReader) -> int:
         return os.fstat(file.fileno()).st_size
     except (OSError, ValueError):  # not a file: a stream made in memory
         return 0
-
-
-class _Watched(io.RawIOBase):
-    """A file that moves a progress bar as it is read."""
-
-    def __init__(self, file: io.BufferedReader, bar: Any) -> None:
-        self._file = file
-        self._bar = bar
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        n_bytes = self._file.readinto1(buffer)
-        self._bar.update(n_bytes)
-        return n_bytes
 
 
 def _counted(piece: Tensors, bar: Any) -> Tensors:

@@ -19,7 +19,7 @@ The tree:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_PROBLEMS = 20  #: Most problems that one answer lists.
 
@@ -66,6 +66,14 @@ class DemijohnError(Exception):
         self.detail = detail or self.title
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+
+    def count_rows_on(self, n_rows: int) -> None:
+        """Count the rows in this error on from so many: it was raised for a piece of a longer body."""
+        told = [one if one.row is None else replace(one, row=one.row + n_rows) for one in self.errors]
+        for before, after in zip(self.errors, told, strict=True):
+            self.detail = self.detail.replace(str(before), str(after))
+        self.errors = tuple(told)
+        self.args = (self.detail,)
 
 
 # The request ------------------------------------------------------------------------------

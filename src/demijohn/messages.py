@@ -61,7 +61,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Matrix:
-    """Rows of numbers in the signature's column order, read into one array.
+    """Rows of numbers, read into one array.
 
     An array does not say whether a number was written 3 or 3.0, nor can it be refused cell by cell:
     where that matters, ``again`` reads the same rows as a client wrote them.
@@ -69,6 +69,8 @@ class Matrix:
 
     numbers: Array  #: (n_rows, width), or more dimensions; float64, C-contiguous; nobody else holds it.
     again: Callable[[], Rows]
+    columns: list[str] | None = None  #: Where they have names; else they stand in the signature's order.
+    n_missing: int = 0  #: How many are NaN, for a missing value.
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -49,10 +49,18 @@ class Refusal:
     @property
     def wire_bytes(self) -> int:
         """Length of the answer as Granian writes it, which adds Content-Length and Date."""
-        status_line = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"
-        lines = [status_line, *(f"{name}: {value}" for name, value in self.headers)]
-        lines += [f"content-length: {len(self.body)}", ""]
-        return sum(len(line) + _LINE_END for line in lines) + _DATE_BYTES + len(self.body)
+        headers = [*self.headers, ("content-length", str(len(self.body)))]
+        return wire_bytes(self.status, headers) + len(self.body)
+
+
+def wire_bytes(status: int, headers: Iterable[tuple[str, str]]) -> int:
+    """Return the length of an answer's head as Granian writes it, which adds the Date; one with a Server."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "<none>"  # hyper's word
+    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers), ""]
+    return sum(len(line) + _LINE_END for line in lines) + _DATE_BYTES
 
 
 def refuse(error: DemijohnError, environ: Mapping[str, Any]) -> Refusal:

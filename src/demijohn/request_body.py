@@ -7,8 +7,11 @@ Rules of this room:
    longest is given up, if it has waited for more than a second; else the newcomer is refused.
 2. A body that has kept us waiting for DEMIJOHN_BODY_TIMEOUT_S is given up; for each MiB that did
    come it may take a second more, so a long body on a steady line is no slow one.
-3. Given up means: answered 408 at once, whatever the application does later, and its connection
-   ended, which frees the thread. In the application, the read raises.
+3. A body that is answered while it comes may be as long as it likes: each read of it may take
+   DEMIJOHN_BODY_TIMEOUT_S.
+4. Given up means: answered 408 at once, whatever the application does later, and its connection
+   ended, which frees the thread. In the application, the read raises. What has been answered in
+   part already is the application's to end.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ _LOOK_AGAIN_S = 0.01
 _MOST_PADDING_BYTES = 1024
 _MOST_AT_ONCE = 256
 _REST = 10
+_LINE_END = 2
 
 
 class Stream(Protocol):
@@ -54,6 +58,7 @@ class RequestBody:
 
     given_up: DemijohnError | None = None  #: Why nobody waits for it any more.
     refusal: Refusal | None = None  #: What the request was answered then.
+    answer: StreamedAnswer | None = None  #: What has been answered of it while it comes.
     # What most bodies never change costs nothing here.
     _buffer = b""
     _has_ended = False
@@ -141,6 +146,8 @@ class RequestBody:
             return b""
         watch = self._watch
         self._waits_since = now = watch.clock()
+        if self.answer is not None:
+            self._waited_s = 0.0
         waiting = watch.waiting
         if len(waiting) < watch.max_waiting:  # as ``admit``, which most need not ask
             waiting[self] = True
@@ -181,7 +188,31 @@ class RequestBody:
 
     def is_overdue(self, now: float, timeout_s: float) -> bool:
         """Say whether this body has kept us waiting for too long; only while a thread waits."""
-        return self.waited_s(now) > timeout_s + self._received_bytes / _BYTES_FOR_A_SECOND
+        extra_s = 0.0 if self.answer is not None else self._received_bytes / _BYTES_FOR_A_SECOND
+        return self.waited_s(now) > timeout_s + extra_s
+
+
+class StreamedAnswer:
+    """An answer on its way while the body still comes.
+
+    Args:
+        head_bytes: Length of its head on the wire.
+    """
+
+    def __init__(self, head_bytes: int) -> None:
+        self._written_before = connections.bytes_written()
+        self._wire_bytes = head_bytes
+
+    def add(self, piece: bytes) -> None:
+        """Count a piece that goes out as a chunk: its length in hexadecimal, and two line's ends."""
+        if piece:
+            self._wire_bytes += len(f"{len(piece):x}") + len(piece) + 2 * _LINE_END
+
+    def find(self, written: Mapping[int, int]) -> int | None:
+        """Return the connection that has written just that; None unless it is the only one."""
+        before, ours = self._written_before, self._wire_bytes
+        found = [fd for fd, total in written.items() if fd in before and total - before[fd] == ours]
+        return found[0] if len(found) == 1 else None
 
 
 class BodyWatch:
@@ -263,13 +294,18 @@ class BodyWatch:
 
     def _answer(self, written: Mapping[int, int]) -> bool:
         together = _Answered(written, set())
-        for body in [body for body in list(self._ending) if body not in self._answered][:_MOST_AT_ONCE]:
+        waiting = [body for body in list(self._ending) if body not in self._answered and body.answer is None]
+        for body in waiting[:_MOST_AT_ONCE]:
             length = body.refuse(unlike=together.wire_bytes)
             together.wire_bytes.update((length, length + _HTTP_1_0_EXTRA_BYTES))
             self._answered[body] = together
         return bool(together.wire_bytes)
 
     def _end(self, written: Mapping[int, int]) -> None:
+        for answer in [body.answer for body in list(self._ending) if body.answer is not None]:
+            fd = answer.find(written)
+            if fd is not None:
+                connections.end(fd)
         for together in {id(answered): answered for answered in list(self._answered.values())}.values():
             for fd, total in written.items():
                 if total - together.written_before.get(fd, total) in together.wire_bytes:

@@ -143,12 +143,9 @@ class Signature:
             SignatureMismatch: with row and column of up to 20 problems.
         """
         if isinstance(inputs, Matrix):
-            numbers = inputs.numbers
-            if self._row is not None and _is_fit(numbers.shape[1:], self._row):
+            numbers = self._take(inputs)
+            if numbers is not None:
                 return self._name_columns(numbers)
-            short = self._narrowed(numbers)
-            if short is not None:
-                return self._name_columns(short)
             inputs = inputs.again()
         if isinstance(inputs, ImageBody):
             inputs = as_written(inputs, self.layout, self.inputs)
@@ -174,6 +171,26 @@ class Signature:
         if len(self.inputs) != 1:
             raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their arrays need names")
         return NamedTensors({self.inputs[0].name: array})
+
+    def _take(self, matrix: Matrix) -> Array | None:
+        """Return rows that were read as numbers, columns in our order; None: they are to be read again."""
+        numbers = matrix.numbers
+        if matrix.n_missing and not all(spec.nullable for spec in self.inputs):
+            return None
+        if matrix.columns is not None and self.layout not in {"table", "matrix"}:
+            return None
+        if (
+            matrix.columns is not None
+            and self.layout == "table"
+            and matrix.columns != list(self.columns or ())
+        ):
+            order = {name: index for index, name in enumerate(matrix.columns)}
+            if sorted(order) != sorted(self.columns or ()) or len(order) != numbers.shape[1]:
+                return None
+            numbers = numbers[:, [order[spec.name] for spec in self.inputs]]
+        if self._row is not None and _is_fit(numbers.shape[1:], self._row):
+            return numbers
+        return self._narrowed(numbers)
 
     def _narrowed(self, numbers: Array) -> Array | None:
         """Round rows that were read as numbers; None where they have to be read again."""

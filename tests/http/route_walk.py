@@ -8,6 +8,8 @@ from flask import Flask
 
 from demijohn import Demijohn
 
+#: What a request must say for its route to be one at all: a PUT brings rows, and is answered in rows.
+FORMS = {"PUT": {"content_type": "text/csv", "accept": "text/csv"}}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 

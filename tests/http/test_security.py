@@ -15,7 +15,7 @@ import urllib3
 from tests.http import folder
 from tests.http.claims import check_error_of, check_no_leak, check_problem, check_refusal, form_of
 from tests.http.conftest import ROOT
-from tests.http.route_walk import METHODS, ROUTES
+from tests.http.route_walk import FORMS, METHODS, ROUTES
 from tests.servers import DEMIJOHN, Server, serving
 
 from demijohn.protocols import native
@@ -155,7 +155,7 @@ def test_another_host_is_refused_on_every_route_and_method(server: Server, host:
 def test_a_page_of_another_origin_is_refused_on_every_route_and_method(server: Server, origin: str) -> None:
     headers = {"Origin": origin.encode().decode("latin-1")}
     for path, method in ROUTES:
-        answer = server.request(method, path, **headers)
+        answer = server.request(method, path, **headers, **FORMS.get(method, {}))
         assert answer.status == 403, (method, path)
         if method != "HEAD":
             check_refusal(path, answer, 403, "origin_refused")
@@ -198,12 +198,13 @@ def test_an_allowed_origin_gets_them(locked: Server) -> None:
 def test_every_route_needs_the_key_but_those_that_say_so(locked: Server) -> None:
     for path, method in ROUTES:
         is_open = path in OPEN or path.startswith("/console-assets/")
-        answer = locked.request(method, f"/ml{path}")
+        forms = FORMS.get(method, {})
+        answer = locked.request(method, f"/ml{path}", **forms)
         assert (answer.status == 401) == (not is_open), (method, path, answer.status)
         if answer.status == 401:
             assert answer.headers["WWW-Authenticate"] == "Bearer"
         for headers in ({"X-API-Key": KEYS[0]}, {"Authorization": f"Bearer {KEYS[1]}"}):
-            status = locked.request(method, f"/ml{path}", **headers).status
+            status = locked.request(method, f"/ml{path}", **headers, **forms).status
             assert status != 401
             assert (status == 403) == (method == "POST" and path.startswith("/v2/repository/models/"))
 

@@ -32,6 +32,7 @@ from demijohn.messages import (
     WrittenInputs,
 )
 from demijohn.protocols import PROTOCOLS, arrow_columns, native
+from demijohn.protocols.pieces import rows_in
 
 SETTINGS = Settings()
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
@@ -155,8 +156,10 @@ def test_csv_has_a_header_unless_it_says_otherwise(
     content_type: str, columns: list[str] | None, n_rows: int
 ) -> None:
     inputs = native.decode(b"0,1\n3,4\n", content_type, SETTINGS).inputs
-    assert isinstance(inputs, Rows)
-    assert (inputs.columns, len(inputs.rows), inputs.is_text) == (columns, n_rows, True)
+    assert isinstance(inputs, Rows | Matrix)
+    assert (inputs.columns, rows_in(inputs)) == (columns, n_rows)
+    rows = inputs.again() if isinstance(inputs, Matrix) else inputs
+    assert (rows.columns, len(rows.rows), rows.is_text) == (columns, n_rows, True)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from demijohn.config import Settings
@@ -26,6 +26,8 @@ from . import (
     npy_media,
     parquet_media,
 )
+from .pieces import Bounds
+from .row_writers import CsvWriter, LinesWriter, RowWriter
 
 JSON = media_types.JSON
 CSV = media_types.CSV
@@ -35,7 +37,12 @@ NPY, NPZ, LINES = npy_media.NPY, npy_media.NPZ, lines_media.MEDIA_TYPES
 #: Media types that ``encode`` writes, the default first.
 ANSWERS = (JSON, CSV, ARROW, ARROW_FILE, PARQUET, NPY, NPZ, *LINES)
 BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
+STREAMED = (CSV, *LINES)  #: Media types that ``decode_stream`` and ``encode_stream`` know.
 
+_ROW_WRITERS: Mapping[str, Callable[[str], RowWriter]] = {
+    CSV: CsvWriter,
+    **dict.fromkeys(LINES, LinesWriter),
+}
 _BY_PYARROW = frozenset({ARROW, ARROW_FILE, PARQUET})
 
 
@@ -89,7 +96,7 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
 def _read(body: bytes, media_type: str, options: Mapping[str, str], settings: Settings) -> Inputs:
     """Read a body that is no JSON document."""
     if media_type == CSV:
-        return csv_media.decode(body, has_header=options.get("header", "present").lower() != "absent")
+        return csv_media.decode(body, has_header=_has_header(options))
     if media_type in arrow_media.MEDIA_TYPES:
         return arrow_media.decode(body, media_type, settings)
     if media_type == PARQUET:
@@ -101,11 +108,44 @@ def _read(body: bytes, media_type: str, options: Mapping[str, str], settings: Se
     return ImageBody(body, image_media.Images(settings.max_pixels, media_type))
 
 
+def _has_header(options: Mapping[str, str]) -> bool:
+    return options.get("header", "present").lower() != "absent"
+
+
+def decode_stream(
+    read: Callable[[], bytes], head: str, bounds: Bounds, settings: Settings
+) -> Iterator[Inputs]:
+    """Read a body that is still coming, piece by piece.
+
+    Args:
+        read: Returns what comes next of the decompressed body, as soon as anything does; nothing at its end.
+        head: What ``read_head`` returned: one of ``STREAMED``.
+        bounds: How much is read at a time.
+        settings: For the limits, which hold for each row.
+
+    Yields:
+        One piece or more; only of a body without rows has one no rows.
+
+    Raises:
+        RequestError: what comes next cannot be read; rows are counted from the body's start.
+    """
+    media_type, options = media_types.split(head)
+    if media_type == CSV:
+        return csv_media.decode_stream(read, bounds, has_header=_has_header(options))
+    return lines_media.decode_stream(read, bounds, settings)
+
+
+def encode_stream(media_type: str) -> RowWriter:
+    """Return what writes an answer piece by piece as ``media_type``, one of ``STREAMED``."""
+    return _ROW_WRITERS[media_type](media_type)
+
+
 def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
     """Write an answer; see ``InferenceProtocol.encode``."""
     del request  # the native answer has one form
-    if media_type == CSV:
-        return Encoded(csv_media.encode(response.outputs), "text/csv; charset=utf-8")
+    if media_type in STREAMED:
+        writer = encode_stream(media_type)
+        return Encoded(writer.write(response) + writer.end(), writer.content_type)
     write = _WRITERS.get(media_type)
     if write is not None:
         return Encoded(write(response), media_type)
@@ -135,7 +175,6 @@ _WRITERS: Mapping[str, Callable[[InferenceResponse], bytes]] = {
     PARQUET: parquet_media.encode,
     NPY: lambda response: npy_media.encode(response.outputs, NPY),
     NPZ: lambda response: npy_media.encode(response.outputs, NPZ),
-    **dict.fromkeys(LINES, lambda response: lines_media.encode(response.outputs, response.method)),
 }
 
 

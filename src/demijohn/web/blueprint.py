@@ -101,7 +101,8 @@ def make_blueprint(settings: Settings) -> Blueprint:
         view = partial(inference.predict, protocol)
         # Where no path of a dialect names a method, it is the model's first.
         defaults = {} if protocol == "native" else {"method": ""}
-        blueprint.add_url_rule(path, _endpoint(protocol, path), view, methods=["POST"], defaults=defaults)
+        methods = ["POST", "PUT"] if protocol == "native" else ["POST"]
+        blueprint.add_url_rule(path, _endpoint(protocol, path), view, methods=methods, defaults=defaults)
     return blueprint
 
 

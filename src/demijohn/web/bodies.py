@@ -1,21 +1,23 @@
-"""Reading of request bodies: bounded, decompressed, whole.
+"""Reading of request bodies: decompressed; bounded and whole, or piece by piece.
 
 Rules of this room:
-1. Nothing is read of a body whose length alone is over the limit; of others at most the limit and
-   one piece more.
+1. What is read whole has a limit. Nothing is read of a body whose length alone is over it; of others at
+   most the limit and one piece more.
 2. The limit counts decompressed bytes, and no more than that is ever decompressed.
+3. What is read piece by piece has no limit, but no more of it is held, or decompressed, than one piece.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
 
 PIECE_BYTES = 65_536
 _MOST_ENCODINGS = 2
+_ZLIB_HEAD_BYTES = 2
 _MOST_DIGITS = 18
 _MOST_MEMBERS = 10_000  # of one gzip body: each costs an engine, and may hold nothing
 
@@ -29,13 +31,19 @@ def check_length(environ: Mapping[str, Any], max_body_bytes: int) -> int | None:
     Raises:
         BodyTooLarge: it is over the limit.
     """
+    length = declared_length(environ)
+    if length is not None and length > max_body_bytes:
+        raise _too_large(max_body_bytes)
+    return length
+
+
+def declared_length(environ: Mapping[str, Any]) -> int | None:
+    """Return what the Content-Length says; None where it is absent or no number."""
     declared = environ.get("CONTENT_LENGTH")
     if not declared or not (declared.isascii() and declared.isdigit()):
         return None
     # Python refuses to read a number of thousands of digits.
-    if len(declared) > _MOST_DIGITS or (length := int(declared)) > max_body_bytes:
-        raise _too_large(max_body_bytes)
-    return length
+    return int(declared[:_MOST_DIGITS]) if len(declared) > _MOST_DIGITS else int(declared)
 
 
 def read_encodings(environ: Mapping[str, Any]) -> Sequence[str]:
@@ -83,6 +91,76 @@ def read_body(
     return body
 
 
+def read_pieces(
+    environ: Mapping[str, Any], stream: BinaryIO, length: int | None, piece_bytes: int
+) -> Iterator[bytes]:
+    """Read a body of any length, so many bytes at a time, as it came.
+
+    Args:
+        environ: As in ``read_body``.
+        stream: Where the body is read from.
+        length: What ``declared_length`` says.
+        piece_bytes: Length of each piece but the last.
+
+    Raises:
+        DecodeError: it ended early.
+    """
+    if length is None and environ.get("CONTENT_LENGTH"):
+        raise DecodeError("The Content-Length is not a number")
+    left = length
+    if length is None and not environ.get("wsgi.input_terminated"):
+        left = 0
+    while left != 0:
+        piece = stream.read(piece_bytes if left is None else min(left, piece_bytes))
+        if not piece:
+            break
+        left = None if left is None else left - len(piece)
+        yield piece
+    if left:
+        raise DecodeError("The body ended before its Content-Length")
+
+
+def inflate_pieces(pieces: Iterator[bytes], encodings: Sequence[str], piece_bytes: int) -> Iterator[bytes]:
+    """Decompress a body while it comes.
+
+    Args:
+        pieces: What ``read_pieces`` yields.
+        encodings: What ``read_encodings`` says.
+        piece_bytes: Most bytes of a piece, decompressed.
+
+    Raises:
+        DecodeError: it ended early, or is not compressed as it says.
+    """
+    for encoding in encodings:
+        pieces = _inflate_pieces(pieces, encoding, piece_bytes)
+    return pieces
+
+
+def _inflate_pieces(pieces: Iterator[bytes], encoding: str, piece_bytes: int) -> Iterator[bytes]:
+    engine: Any = None
+    compressed = b""
+    has_ended = False
+    for piece in pieces:
+        compressed += piece
+        while compressed or engine is not None:
+            if engine is None:
+                if has_ended and encoding == "deflate":
+                    raise DecodeError(f"Something follows the {encoding} body")
+                if len(compressed) < _ZLIB_HEAD_BYTES:
+                    break
+                engine = zlib.decompressobj(_wbits(encoding, compressed))
+            inflated = _decompress(engine, compressed, piece_bytes, encoding)
+            compressed = engine.unused_data if engine.eof else engine.unconsumed_tail
+            if inflated:
+                yield inflated
+            if engine.eof:
+                engine, has_ended = None, True
+            elif not compressed and len(inflated) < piece_bytes:
+                break  # it holds nothing back
+    if engine is not None or compressed:
+        raise DecodeError(f"The {encoding} body ended early")
+
+
 def _encodings(header: str) -> list[str]:
     names = [name.strip().lower() for name in header.split(",") if name.strip()]
     names = [name for name in reversed(names) if name != "identity"]
@@ -123,11 +201,7 @@ _WBITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    wbits = _WBITS[encoding]
-    if encoding == "deflate" and not _is_zlib(body):
-        # RFC 9110 8.4.1.2: "deflate" is the zlib format; "some non-conformant implementations send
-        # the 'deflate' compressed data without the zlib wrapper".
-        wbits = -15
+    wbits = _wbits(encoding, body)
     pieces: list[bytes] = []
     left, position = limit, 0
     for _ in range(_MOST_MEMBERS + 1):
@@ -148,6 +222,15 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
         if wbits != _WBITS["gzip"] and position < len(body):
             raise DecodeError(f"Something follows the {encoding} body")
     raise DecodeError(f"The {encoding} body has more than {_MOST_MEMBERS} members")
+
+
+def _wbits(encoding: str, body: bytes) -> int:
+    """Return zlib's window bits for a body that begins like this one."""
+    if encoding == "deflate" and not _is_zlib(body):
+        # RFC 9110 8.4.1.2: "deflate" is the zlib format; "some non-conformant implementations send
+        # the 'deflate' compressed data without the zlib wrapper".
+        return -15
+    return _WBITS[encoding]
 
 
 def _decompress(engine: Any, compressed: bytes, most: int, encoding: str) -> bytes:

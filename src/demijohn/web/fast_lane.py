@@ -44,7 +44,7 @@ from werkzeug.routing import Map, UnicodeConverter
 from demijohn.errors import DemijohnError
 from demijohn.protocols import PROTOCOLS
 
-from . import guards, inference, streams
+from . import guards, inference, row_forms, streams
 from .errors import answer_exception, encode, form_of, refusal_of
 from .services import Services
 
@@ -121,7 +121,7 @@ class FastLane:
         if (
             known is not None
             and not self._onlookers.would_see(environ)
-            and not self._is_streamed(known[0], environ)
+            and not self._has_items(known[0], environ)
         ):
             return self._answer(*known, environ, stream, entered, given_id)
         route = self._find(environ)
@@ -198,10 +198,17 @@ class FastLane:
         is_ours = views.get(found.endpoint) is found.view and not self._is_streamed(found.route, environ)
         return found.route if is_ours else None
 
+    def _has_items(self, route: inference.Route, environ: WSGIEnvironment) -> bool:
+        """Say whether the answer is to leave item by item; the same head may ask another model tomorrow."""
+        services = self._services
+        return services.pool.has_streams and streams.is_asked(services, route, environ)
+
     def _is_streamed(self, route: inference.Route, environ: WSGIEnvironment) -> bool:
         """Say whether the answer is to leave piece by piece."""
         services = self._services
-        return services.pool.has_streams and streams.is_asked(services, route, environ)
+        return self._has_items(route, environ) or row_forms.is_asked(
+            route.protocol, environ, services.settings.max_body_bytes
+        )
 
     def _ask_flask(self, environ: WSGIEnvironment) -> _Known | None:
         app, services = self._app, self._services

@@ -29,6 +29,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from demijohn import __version__
 from demijohn.errors import HostRefused, KeyMissing, MethodNotAllowed, OriginRefused, RouteNotFound
 
+from .row_forms import check_forms
 from .services import Services, services
 
 BLUEPRINT = "demijohn"
@@ -42,7 +43,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _REQUEST_ID_BYTES = 16
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ALLOWED_HEADERS = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
-_ALLOWED_METHODS = "GET, HEAD, POST, OPTIONS"
+_ALLOWED_METHODS = "GET, HEAD, POST, PUT, OPTIONS"
 _VERSION = ("X-Demijohn-Version", __version__)
 _NOT_STORED = ("Cache-Control", "no-store")
 _NOT_GUESSED = ("X-Content-Type-Options", "nosniff")
@@ -67,6 +68,8 @@ def guard() -> Response | None:
     check_host(shared, seen, environ.get("SERVER_NAME", ""))
     if request.endpoint in (None, NO_ROUTE):
         refuse_route()
+    if request.method == "PUT":
+        check_forms(environ)
     if _is_preflight():
         check_origin(shared, seen)
         return _preflight()

@@ -13,25 +13,24 @@ from io import BytesIO
 from time import monotonic
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
 from flask import Response, g, request
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from demijohn.config import Settings
-from demijohn.errors import DemijohnError, Draining, NotAcceptable
+from demijohn.errors import DemijohnError, Draining
 from demijohn.messages import Encoded, InferenceResponse
 from demijohn.predictor import Predictor
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
-from . import streams
+from . import row_forms, row_streams, streams
+from .accept import choose_media_type
+from .answer_pieces import count_nonfinite
 from .bodies import check_length, read_body, read_encodings
 from .errors import form_of
 from .services import Services, services
 
 _NULL = b"null"  # as JSON has each number that is not finite
 
-#: Path and protocol; every path takes POST.
+#: Path and protocol; every path takes POST, and those of the native one PUT, for streams of rows.
 ROUTES = [
     ("/predict", "native"),
     ("/models/<name>/<method>", "native"),
@@ -60,6 +59,10 @@ def predict(
     route = Route(PROTOCOLS[protocol], name, method, version, alias, verb)
     if shared.pool.has_streams and streams.is_asked(shared, route, environ):
         return streams.answer(shared, route, environ, _stream(), g.demijohn_entered)
+    if row_forms.is_asked(route.protocol, environ, shared.settings.max_body_bytes):
+        streamed = row_streams.answer(shared, route, environ, _stream(), g.demijohn_entered)
+        if streamed is not None:
+            return streamed
     answer = answer_route(shared, route, environ, _stream(), g.demijohn_entered)
     return Response(answer.body, headers=answer.headers, content_type=answer.content_type)
 
@@ -164,33 +167,6 @@ def answer_route(
 
 
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:
-    n_bad = 0
-    for array in response.outputs.values():
-        if array.dtype.kind == "f" and not (is_finite := np.isfinite(array)).all():
-            n_bad += int(array.size - is_finite.sum())
+    n_bad = count_nonfinite(response.outputs)
     if n_bad:
         shared.metrics.observe_nonfinite(predictor.name, predictor.version, response.method, n_bad)
-
-
-def choose_media_type(accept: str | None, answers: Sequence[str]) -> str:
-    """Choose the answer's form by the Accept header.
-
-    Args:
-        accept: The header.
-        answers: The protocol's forms, the default first; of none, the empty one is chosen.
-
-    Raises:
-        NotAcceptable: none of them will do.
-    """
-    if not answers:
-        return ""
-    if not accept or accept in ("*/*", answers[0]):
-        return answers[0]
-    wanted = parse_accept_header(accept, MIMEAccept)
-    best = wanted.best_match([answer for answer in answers if native.is_available(answer)])
-    if best is None:
-        absent = wanted.best_match(answers)
-        if absent is not None:
-            raise native.refuse_answer(absent)
-        raise NotAcceptable(f"Answers come as {', '.join(answers)}")
-    return best

@@ -1,11 +1,4 @@
-"""Answers that go out item by item: JSON lines, or server-sent events.
-
-Rules of this room:
-1. Until the first item is there nothing is sent, so what goes wrong before it is an ordinary error.
-   After it, an error is the last record, and the status on the wire stays 200.
-2. A request is counted once, when its stream has ended: as 200, as the error that ended it, or as 499
-   where the client went away.
-3. Whoever stops reading ends the model's work: the server closes the pieces, and they the stream.
+"""Answers of generators, which go out item by item: JSON lines, or server-sent events.
 
 Sources: https://html.spec.whatwg.org/multipage/server-sent-events.html, https://jsonlines.org
 """
@@ -13,15 +6,11 @@ Sources: https://html.spec.whatwg.org/multipage/server-sent-events.html, https:/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from http import HTTPStatus
-from time import monotonic
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from flask import Response
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from demijohn.batching import Stream
 from demijohn.errors import DemijohnError, Draining, ModelError, NotAcceptable
@@ -29,8 +18,9 @@ from demijohn.messages import InferenceRequest
 from demijohn.predictor import Predictor
 from demijohn.protocols import json_media, native
 
+from .accept import best_match
+from .answer_pieces import HEADERS, Count, Pieces, Source
 from .bodies import check_length, read_body, read_encodings
-from .errors import refusal_of
 from .guards import request_id
 from .services import Services
 
@@ -38,9 +28,6 @@ if TYPE_CHECKING:
     from .inference import Route
 
 EVENTS = "text/event-stream"
-CLIENT_GONE = 499  #: As nginx counts it.
-# A proxy that keeps an answer back until it is whole would defeat its purpose; nginx asks for this.
-_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 class Form(NamedTuple):
@@ -75,10 +62,7 @@ def is_asked(shared: Services, route: Route, environ: Mapping[str, Any]) -> bool
 
 
 def _choose(environ: Mapping[str, Any]) -> str | None:
-    accept = environ.get("HTTP_ACCEPT")
-    if not accept or accept == "*/*":
-        return _ALL[0]
-    return parse_accept_header(accept, MIMEAccept).best_match(_ALL)
+    return best_match(environ.get("HTTP_ACCEPT"), _ALL)
 
 
 def answer(
@@ -94,17 +78,19 @@ def answer(
     if shared.lifecycle.is_draining:
         raise Draining(headers={"Retry-After": "1"})
     predictor = shared.find(route.name, route.version, route.alias)
-    count = _Count(shared, predictor, route.method, entered)
+    count = Count(shared, predictor, route.method, entered)
     try:
         media_type = _check(predictor, route.method, environ)
         inference = _read(shared, route, environ, body)
         stream = predictor.stream(route.method, inference, entered + shared.settings.deadline_s)
         count.n_rows = stream.n_rows
-        pieces = _Pieces(stream, FORMS[media_type], request_id(), count)
+        form = FORMS[media_type]
+        source = Source(_Items(stream, form, count).next, stream.close, form.error)
+        pieces = Pieces(source, request_id(), count)
     except BaseException as error:
         count(error.status if isinstance(error, DemijohnError) else DemijohnError.status)
         raise
-    return Response(pieces, headers=_HEADERS, content_type=media_type)
+    return Response(pieces, headers=HEADERS, content_type=media_type)
 
 
 def _check(predictor: Predictor, method: str, environ: Mapping[str, Any]) -> str:
@@ -125,69 +111,15 @@ def _read(shared: Services, route: Route, environ: Mapping[str, Any], body: Bina
     return route.protocol.decode(content, head, settings)
 
 
-class _Count:
-    """Counts one request: when it is told the status of its answer, and once."""
+class _Items:
+    """Writes a stream's items, each as a record."""
 
-    def __init__(self, shared: Services, predictor: Predictor, method: str, entered: float) -> None:
-        self._metrics = shared.metrics
-        self._labels = (predictor.name, predictor.version, method)
-        self._entered = entered
-        self._is_done = False
-        self.n_rows = 0
-        self.n_nonfinite = 0
-
-    def __call__(self, status: int) -> None:
-        if self._is_done:
-            return
-        self._is_done = True
-        n_rows = self.n_rows if status == HTTPStatus.OK else 0
-        self._metrics.observe_request(*self._labels, status, monotonic() - self._entered, n_rows)
-        if self.n_nonfinite:
-            self._metrics.observe_nonfinite(*self._labels, self.n_nonfinite)
-
-
-class _Pieces:
-    """The body: a record for each item, and one more for an error that comes after the first.
-
-    Raises:
-        DemijohnError: an error comes in the place of the first.
-    """
-
-    def __init__(self, stream: Stream, form: Form, request_id: str, count: _Count) -> None:
+    def __init__(self, stream: Stream, form: Form, count: Count) -> None:
         self._stream = stream
         self._form = form
-        self._request_id = request_id
         self._count = count
-        self._has_ended = False
-        self._first: bytes | None = None
-        try:
-            self._first = self._record()
-        except StopIteration:
-            self._end(HTTPStatus.OK)
-        except BaseException:
-            stream.close()
-            raise
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._first is not None:
-            piece, self._first = self._first, None
-            return piece
-        if self._has_ended:
-            raise StopIteration
-        try:
-            return self._record()
-        except StopIteration:
-            self._end(HTTPStatus.OK)
-            raise
-        except Exception as error:  # noqa: BLE001  - as ``answer_exception``, which can answer no more
-            refusal = refusal_of(error, self._request_id)
-            self._end(refusal.status)
-            return self._form.error(native.encode_error(refusal, self._request_id).body)
-
-    def _record(self) -> bytes:
+    def next(self) -> bytes:
         item = next(self._stream)
         if isinstance(item, np.ndarray):
             item = json_media.writable(item)
@@ -199,13 +131,3 @@ class _Pieces:
             return self._form.item(json_media.dump(item))
         except TypeError as error:
             raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
-
-    def _end(self, status: int) -> None:
-        self._has_ended = True
-        self._stream.close()
-        self._count(status)
-
-    def close(self) -> None:
-        """Hear from the server that nobody reads any further; PEP 3333."""
-        if not self._has_ended:
-            self._end(CLIENT_GONE)

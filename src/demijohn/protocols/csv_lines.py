@@ -1,0 +1,177 @@
+"""CSV text read as it comes: pieces of whole rows, however the bytes were cut.
+
+Rules of this room:
+1. A piece whose cells are all numbers is read by the kernel, where there is one; any other by Python's
+   own reader. Both read the same in it, so that nobody can tell which it was.
+2. Of the text no more is held than what has come and is in no row yet; a row may be so long and no longer.
+3. An error counts rows from the piece that it stands in the place of.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
+
+from demijohn import kernels
+from demijohn.errors import DecodeError, Problem
+from demijohn.messages import Matrix, Rows
+
+from .pieces import ENDLESS, NO_BOUNDS, Bounds, too_long
+
+_MARK = b"\xef\xbb\xbf"  # that spreadsheets put in front of UTF-8
+
+
+class CsvLines:
+    """A CSV text that is still coming.
+
+    Args:
+        read: Returns what comes next, as soon as anything does; nothing at the end.
+        bounds: How much is read at a time.
+    """
+
+    def __init__(self, read: Callable[[], bytes], bounds: Bounds = NO_BOUNDS) -> None:
+        self._read = read
+        self._bounds = bounds
+        self._text = b""
+        self._at = 0  # where the next row begins
+        self._has_ended = False
+        while len(self._text) <= max(len(_MARK), bounds.first_bytes) and not self._has_ended:
+            self._read_on()
+        if self._text.startswith(_MARK):
+            self._at = len(_MARK)
+
+    @classmethod
+    def of(cls, text: bytes) -> Self:
+        """Return the lines of a text that is all there: they are one piece."""
+        coming = [text]
+        lines = cls(lambda: coming.pop() if coming else b"")
+        if not lines._has_ended:
+            lines._read_on()
+        return lines
+
+    def first_row(self) -> list[str] | None:
+        """Return the cells of the first row; None if there is none.
+
+        Raises:
+            DecodeError: it is no CSV in UTF-8.
+            BodyTooLarge: it is too long.
+        """
+        while True:
+            rows = self._rows(1, row=None)
+            if rows:
+                return rows[0]
+            if self._has_ended:
+                return None
+            self._read_on()
+
+    def pieces(self, columns: list[str] | None) -> Iterator[Rows | Matrix]:
+        """Yield what is left.
+
+        Args:
+            columns: Their names, for the pieces.
+
+        Raises:
+            DecodeError: it is no CSV in UTF-8; raised behind the rows before that.
+            BodyTooLarge: a row is too long.
+        """
+        while True:
+            yield from self._pieces_so_far(columns)
+            if self._has_ended:
+                return
+            self._read_on()
+
+    def _pieces_so_far(self, columns: list[str] | None) -> Iterator[Rows | Matrix]:
+        most = self._bounds.piece_rows
+        while (matrix := self._matrix(columns)) is not None:
+            yield matrix
+        while rows := self._rows(ENDLESS):
+            for start in range(0, len(rows), most):
+                yield Rows(rows[start : start + most], columns=columns, is_text=True)
+
+    def _matrix(self, columns: list[str] | None) -> Matrix | None:
+        """Read lines of numbers by the kernel; None: it does not read what comes next, or nothing does."""
+        if not kernels.IS_BUILT:
+            return None
+        cells = kernels.read_cells(self._text, self._at, self._bounds.piece_rows)
+        if cells is None:
+            return None
+        begin, self._at = self._at, cells.end
+        if not len(cells.numbers):
+            return None
+        text = self._text[begin : cells.end]
+        return Matrix(
+            cells.numbers, lambda: Rows(_rows_of(text), columns=columns, is_text=True), columns, cells.n_empty
+        )
+
+    def _rows(self, most: int, row: int | None = 0) -> list[list[str]]:
+        """Read rows that are complete by now.
+
+        Args:
+            most: How many.
+            row: Which one is the first, for errors; None for the header.
+
+        Raises:
+            DecodeError: the first of them is no CSV in UTF-8; another is told by the next call.
+        """
+        lines = self._text[self._at :].splitlines(keepends=True)
+        if lines and not self._has_ended and not lines[-1].endswith(b"\n"):
+            lines.pop()  # more of it will come, if only the LF behind a CR
+        rows: list[list[str]] = []
+        n_lines = 0
+        try:
+            reader = csv.reader(_decoded(lines, is_all=self._has_ended), strict=True)
+            for cells in reader:
+                n_lines = reader.line_num
+                if cells:
+                    rows.append(cells)
+                if len(rows) >= most:
+                    break
+        except _MoreWillComeError:
+            pass
+        except (csv.Error, UnicodeDecodeError) as error:
+            if not rows:
+                raise _unreadable(error, row) from error
+        self._at += sum(map(len, lines[:n_lines]))
+        return rows
+
+    def _read_on(self) -> None:
+        """Let more of the text come: as much as is there already, so that copying it is not quadratic."""
+        rest, most = self._text[self._at :], self._bounds.row_bytes
+        if len(rest) > most:
+            raise too_long(self._bounds)
+        pieces, missing = [rest], max(1, min(len(rest), most + 1 - len(rest)))
+        while missing > 0:
+            piece = self._read()
+            if not piece:
+                self._has_ended = True
+                if rest or len(pieces) > 1:
+                    pieces.append(b"" if pieces[-1].endswith(b"\n") else b"\n")
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        self._text, self._at = b"".join(pieces), 0
+
+
+class _MoreWillComeError(Exception):
+    """The lines that are there do not end with a row's end."""
+
+
+def _decoded(lines: Sequence[bytes], *, is_all: bool) -> Iterator[str]:
+    yield from map(bytes.decode, lines)
+    if not is_all:
+        raise _MoreWillComeError
+
+
+def _rows_of(text: bytes) -> list[list[str]]:
+    return [
+        row for row in csv.reader(_decoded(text.splitlines(keepends=True), is_all=True), strict=True) if row
+    ]
+
+
+def _unreadable(error: csv.Error | UnicodeDecodeError, row: int | None) -> DecodeError:
+    if isinstance(error, UnicodeDecodeError):
+        problem = Problem(row, None, "UTF-8", "other bytes")
+        return DecodeError(f"The CSV body is not UTF-8: {problem}", errors=[problem])
+    problem = Problem(row, None, "a row of cells", str(error))
+    return DecodeError(f"The body is not valid CSV: {problem}", errors=[problem])
