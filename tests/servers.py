@@ -53,6 +53,9 @@ class Server:
             headers.setdefault("content_type", "application/json")
         return self.request("POST", path, body, **headers)
 
+    def put(self, path: str, body: bytes, **headers: str) -> urllib3.BaseHTTPResponse:
+        return self.request("PUT", path, body, **headers)
+
     @property
     def address(self) -> tuple[str, int]:
         host, _, port = self.url.removeprefix("http://").rpartition(":")

@@ -69,10 +69,11 @@ class DemijohnError(Exception):
 
     def count_rows_on(self, n_rows: int) -> None:
         """Count the rows in this error on from so many: it was raised for a piece of a longer body."""
-        told = [one if one.row is None else replace(one, row=one.row + n_rows) for one in self.errors]
-        for before, after in zip(self.errors, told, strict=True):
-            self.detail = self.detail.replace(str(before), str(after))
-        self.errors = tuple(told)
+        if self.errors and (row := self.errors[0].row) is not None:  # the one that the detail speaks of
+            self.detail = self.detail.replace(f"row {row}", f"row {row + n_rows}", 1)
+        self.errors = tuple(
+            one if one.row is None else replace(one, row=one.row + n_rows) for one in self.errors
+        )
         self.args = (self.detail,)
 
 

@@ -87,7 +87,8 @@ def _piece_bytes(shared: Services) -> int:
 def _decode(environ: Mapping[str, Any], raw: Iterator[bytes], shared: Services) -> Iterator[Inputs]:
     settings = shared.settings
     text = inflate_pieces(raw, read_encodings(environ), _piece_bytes(shared))
-    bounds = Bounds(PIECE_ROWS, settings.max_body_bytes, _piece_bytes(shared))
+    # One byte less: a piece that is full is not kept back to see whether it was the last.
+    bounds = Bounds(PIECE_ROWS, settings.max_body_bytes, _piece_bytes(shared) - 1)
     return native.decode_stream(lambda: next(text, b""), native.read_head(environ), bounds, settings)
 
 
