@@ -122,6 +122,24 @@ def test_an_iterable_is_closed_once(fails: bool, headers: Headers) -> None:
     assert pieces.is_closed == 1
 
 
+def test_an_answer_to_a_body_that_still_comes_is_marked_and_its_length_known() -> None:
+    sizes: list[int] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Server", "another")])
+        body = environ["wsgi.input"]
+        yield body.read(1)
+        sizes.append(body.answer._wire_bytes)
+        yield body.read()
+        sizes.append(body.answer._wire_bytes)
+
+    found = answer(application, CONTENT_LENGTH="4")
+    assert (found.body, found.headers["connection"]) == (b"body", "close")
+    assert found.headers["server"].strip() == "granian"
+    assert "Server" not in found.headers
+    assert sizes[1] - sizes[0] == len(b"3\r\nody\r\n")
+
+
 def test_a_stream_that_fails_ends_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     found = answer(app_of(Closing(fails=True)))
     assert (found.status, found.body) == (200, b"a")

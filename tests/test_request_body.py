@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demijohn import connections
 from demijohn.errors import BodyTimeout, TooManySlowBodies
-from demijohn.request_body import BodyWatch, RequestBody
+from demijohn.request_body import BodyWatch, RequestBody, StreamedAnswer
 
 BODY = b"one\ntwo\n\nlast"
 
@@ -157,6 +158,43 @@ def test_each_mib_that_came_gives_a_body_a_second_more() -> None:
     body._waits_since, body._waited_s = 50.0, 10.0
     assert not body.is_overdue(72.0, 30.0)
     assert body.is_overdue(72.1, 30.0)
+
+
+def test_each_read_of_a_body_that_is_answered_while_it_comes_is_measured_for_itself() -> None:
+    clock = Clock()
+    watch = BodyWatch(4, 4, 30.0, clock)
+    body = body_of(b"a" * 2**21, watch)
+    body._waited_s = 1_000.0
+    body.answer = StreamedAnswer(100)
+    assert len(body.read(2**20)) == 2**20
+    body._waits_since = clock.now
+    assert not body.is_overdue(clock.now + 30.0, 30.0)
+    assert body.is_overdue(clock.now + 30.1, 30.0)
+
+
+def test_a_body_that_stalls_while_it_is_answered_is_given_up_but_not_answered_again() -> None:
+    clock = Clock()
+    watch = BodyWatch(4, 4, 30.0, clock)
+    reading = Reading(watch)
+    reading.body.answer = StreamedAnswer(100)
+    clock.now += 30.1
+    watch.check()
+    assert isinstance(reading.body.given_up, BodyTimeout)
+    assert reading.recorder.answers == []
+    reading.finish()
+    assert [type(error) for error in reading.raised] == [BodyTimeout]
+
+
+def test_the_connection_of_an_answer_is_the_only_one_that_wrote_so_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "bytes_written", lambda: {3: 50, 4: 0, 5: 7})
+    answer = StreamedAnswer(100)
+    answer.add(b"")
+    answer.add(b"x" * 16)  # "10", 16 bytes, two ends of lines
+    assert answer.find({3: 150, 4: 122, 5: 7, 6: 122}) == 4
+    assert answer.find({3: 172, 4: 122}) is None
+    assert answer.find({6: 122}) is None
 
 
 def test_the_longest_waiting_body_is_given_up_for_a_newcomer() -> None:

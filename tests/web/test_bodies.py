@@ -1,4 +1,4 @@
-"""Reading of bodies: bounded, decompressed, whole."""
+"""Reading of bodies: decompressed; bounded and whole, or piece by piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demijohn.errors import BodyTooLarge, DecodeError, UnsupportedMediaType
-from demijohn.web.bodies import PIECE_BYTES, check_length, read_body, read_encodings
+from demijohn.web.bodies import (
+    PIECE_BYTES,
+    check_length,
+    declared_length,
+    inflate_pieces,
+    read_body,
+    read_encodings,
+    read_pieces,
+)
 
 BODY = b"[[1.5, 2.5]]"
 LIMIT = 1_000
@@ -189,3 +197,59 @@ def test_any_bytes_are_read_or_refused(body: bytes, encoding: str) -> None:
     except DecodeError as error:
         outcome = error.status
     assert isinstance(outcome, bytes) or outcome == 400
+
+
+# Piece by piece ------------------------------------------------------------------------------
+
+
+def read_by_pieces(body: bytes, encoding: str = "", most: int = 7, **environ: Any) -> list[bytes]:
+    environ = {"CONTENT_LENGTH": str(len(body)), "HTTP_CONTENT_ENCODING": encoding, **environ}
+    raw = read_pieces(environ, Dribble(body, 5), declared_length(environ), most)
+    return list(inflate_pieces(raw, read_encodings(environ), most))
+
+
+@given(st.binary(max_size=LIMIT), st.sampled_from(sorted(ENCODERS)), st.integers(1, 40))
+def test_pieces_make_the_body_and_none_is_longer_than_allowed(body: bytes, encoding: str, most: int) -> None:
+    pieces = read_by_pieces(ENCODERS[encoding](body), encoding, most)
+    assert b"".join(pieces) == body
+    assert all(0 < len(piece) <= most for piece in pieces)
+
+
+def test_pieces_of_unknown_length_end_with_the_stream() -> None:
+    endless = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+    assert b"".join(read_by_pieces(BODY, **endless)) == BODY
+    assert read_by_pieces(BODY, CONTENT_LENGTH="") == []  # nobody says where it ends
+    with pytest.raises(DecodeError, match="not a number"):
+        read_by_pieces(BODY, CONTENT_LENGTH="x")
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "message"),
+    [
+        (gzip.compress(BODY)[:-1], "gzip", "ended early"),
+        (zlib.compress(BODY)[:-1], "deflate", "ended early"),
+        (b"x", "deflate", "ended early"),
+        (raw_deflate(BODY) + b"more", "deflate", "follows"),
+        (gzip.compress(BODY) + b"more", "gzip", "not valid gzip"),
+        (BODY, "gzip", "not valid gzip"),
+    ],
+)
+def test_pieces_that_are_not_what_they_say_are_refused(body: bytes, encoding: str, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        read_by_pieces(body, encoding)
+    with pytest.raises(DecodeError, match="before its Content-Length"):
+        read_by_pieces(BODY, CONTENT_LENGTH="99")
+
+
+def test_several_members_follow_each_other_and_a_bomb_comes_in_pieces() -> None:
+    assert (
+        b"".join(read_by_pieces(gzip.compress(b"a") + gzip.compress(b"") + gzip.compress(b"b"), "gzip"))
+        == b"ab"
+    )
+    bomb = gzip.compress(b"0" * 10_000_000)
+    raw = read_pieces({}, Dribble(bomb, 5_000), len(bomb), 5_000)
+    pieces = inflate_pieces(raw, ["gzip"], 1_000)
+    assert len(next(pieces)) == 1_000
+    assert sum(map(len, pieces)) == 9_999_000
+    two = raw_deflate(zlib.compress(BODY))
+    assert b"".join(read_by_pieces(two, "deflate, deflate")) == BODY
