@@ -29,7 +29,7 @@ def response(outputs: dict[str, Any]) -> InferenceResponse:
     return InferenceResponse(outputs, "model", "1", "predict", len(next(iter(outputs.values()))))
 
 
-@given(st.sampled_from(OUTPUTS), st.sampled_from(native.STREAMED), st.integers(1, 3))
+@given(st.sampled_from(OUTPUTS), st.sampled_from([native.CSV, *native.LINES]), st.integers(1, 3))
 def test_pieces_make_the_whole(outputs: dict[str, Any], media_type: str, height: int) -> None:
     whole = native.encode(response(outputs), InferenceRequest(Rows([])), media_type)
     writer = native.encode_stream(media_type)

@@ -39,22 +39,47 @@ def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns:
     """
     if media_type == FILE:
         body = _stream_in(body)
-    elif body.startswith(_MAGIC):
-        raise DecodeError(f"This is an Arrow file: send it as {FILE}")
+    else:
+        check_kind(body)
     arrow_messages.check_sizes(body, settings.max_body_bytes)
     import pyarrow as pa
 
     try:
         reader = pa.ipc.open_stream(pa.py_buffer(body))
-        batches = list(reader)
-        for batch in batches:
-            batch.validate(full=True)
-        if len(batches) == 1 and (columns := arrow_columns.read_batch(batches[0])) is not None:
-            return columns
-        table = pa.Table.from_batches(batches, reader.schema)
-        return arrow_columns.read_table(table, settings)
+        return read_batches(list(reader), reader.schema, settings)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
-        raise DecodeError(f"The body is no Arrow stream, or a broken one: {first_line(error)}") from error
+        raise broken(error) from error
+
+
+def check_kind(beginning: bytes | bytearray) -> None:
+    """Refuse a file where a stream should be.
+
+    Raises:
+        DecodeError: it is one.
+    """
+    if beginning.startswith(_MAGIC):
+        raise DecodeError(f"This is an Arrow file: send it as {FILE}")
+
+
+def read_batches(batches: list[Any], schema: Any, settings: Settings) -> ArrayColumns:
+    """Read batches, one after another, as one; they are validated first.
+
+    Raises:
+        RequestError: as ``decode``.
+        pyarrow.ArrowException: they are not valid.
+    """
+    import pyarrow as pa
+
+    for batch in batches:
+        batch.validate(full=True)
+    if len(batches) == 1 and (columns := arrow_columns.read_batch(batches[0])) is not None:
+        return columns
+    return arrow_columns.read_table(pa.Table.from_batches(batches, schema), settings)
+
+
+def broken(error: Exception) -> DecodeError:
+    """Return what a client is told of an error of Arrow's."""
+    return DecodeError(f"The body is no Arrow stream, or a broken one: {first_line(error)}")
 
 
 def _stream_in(body: bytes) -> bytes:

@@ -11,6 +11,7 @@ format/Message.fbs of Apache Arrow; https://flatbuffers.dev/internals/.
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from demijohn.errors import BodyTooLarge, DecodeError
 _CONTINUATION = 0xFFFFFFFF
 _DICTIONARY_BATCH = 2
 _RECORD_BATCH = 3
+_END = 0  # NONE, of which there are no messages
+_PREFIX_BYTES = 8
 _UNCOMPRESSED = -1
 _MOST_MESSAGES = 100_000
 
@@ -47,6 +50,55 @@ def check_sizes(body: bytes, max_bytes: int) -> None:
         if n_bytes > max_bytes:
             raise BodyTooLarge(f"The columns of a body may take {max_bytes} bytes, decompressed")
     raise DecodeError(f"The Arrow stream has more than {_MOST_MESSAGES} messages")
+
+
+class Message(NamedTuple):
+    """One message of a stream."""
+
+    kind: int
+    n_bytes: int  #: From its beginning to where the next begins.
+
+    @property
+    def is_end(self) -> bool:
+        """Say whether no other follows."""
+        return self.kind == _END
+
+    @property
+    def is_dictionary(self) -> bool:
+        """Say whether it brings texts that rows name by number."""
+        return self.kind == _DICTIONARY_BATCH
+
+
+def measure(beginning: bytes | bytearray) -> Message | int:
+    """Measure the first message of a stream that is still coming.
+
+    Args:
+        beginning: What has come.
+
+    Returns:
+        The message; or how many bytes must have come before more can be said.
+
+    Raises:
+        ValueError: it is no message.
+    """
+    if len(beginning) < _PREFIX_BYTES:
+        return _PREFIX_BYTES
+    size, more = struct.unpack_from("<II", beginning)
+    start = _PREFIX_BYTES // 2
+    if size == _CONTINUATION:
+        size, start = more, _PREFIX_BYTES
+    if not size:
+        return Message(_END, start)
+    if len(beginning) < start + size:
+        return int(start + size)
+    try:
+        message = _Table.root(memoryview(bytes(beginning[start : start + size])))
+        kind, body_bytes = message.scalar(1, "<B"), message.scalar(3, "<q")
+    except (struct.error, OverflowError) as error:
+        raise ValueError("the message has no metadata") from error
+    if body_bytes < 0:
+        raise ValueError("the message ends before it begins")
+    return Message(kind, start + size + body_bytes)
 
 
 def _read_message(body: bytes, position: int) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceRes
 from . import (
     arrow_columns,
     arrow_media,
+    arrow_pieces,
     csv_media,
     image_media,
     json_forms,
@@ -37,10 +38,11 @@ NPY, NPZ, LINES = npy_media.NPY, npy_media.NPZ, lines_media.MEDIA_TYPES
 #: Media types that ``encode`` writes, the default first.
 ANSWERS = (JSON, CSV, ARROW, ARROW_FILE, PARQUET, NPY, NPZ, *LINES)
 BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
-STREAMED = (CSV, *LINES)  #: Media types that ``decode_stream`` and ``encode_stream`` know.
+STREAMED = (CSV, ARROW, *LINES)  #: Media types that ``decode_stream`` and ``encode_stream`` know.
 
 _ROW_WRITERS: Mapping[str, Callable[[str], RowWriter]] = {
     CSV: CsvWriter,
+    ARROW: arrow_pieces.ArrowWriter,
     **dict.fromkeys(LINES, LinesWriter),
 }
 _BY_PYARROW = frozenset({ARROW, ARROW_FILE, PARQUET})
@@ -132,6 +134,8 @@ def decode_stream(
     media_type, options = media_types.split(head)
     if media_type == CSV:
         return csv_media.decode_stream(read, bounds, has_header=_has_header(options))
+    if media_type == ARROW:
+        return arrow_pieces.decode_stream(read, bounds, settings)
     return lines_media.decode_stream(read, bounds, settings)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from demijohn.errors import BodyTooLarge, Problem, RequestError
-from demijohn.messages import Inputs, Matrix, NamedTensors, Records, Rows, count_rows
+from demijohn.messages import ArrayColumns, Inputs, Matrix, Records, Rows
 
 Piece = TypeVar("Piece", bound=Inputs)
 
@@ -37,8 +37,8 @@ def rows_in(piece: Inputs) -> int:
         return len(piece.numbers)
     if isinstance(piece, Records):
         return len(piece.records)
-    if isinstance(piece, NamedTensors):
-        return count_rows(dict(piece.tensors))
+    if isinstance(piece, ArrayColumns):
+        return piece.n_rows
     raise TypeError(f"a {type(piece).__name__} is no piece of a body")
 
 

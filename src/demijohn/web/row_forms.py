@@ -46,4 +46,4 @@ def _has_forms(environ: Mapping[str, Any]) -> bool:
 
 def form_of_answer(environ: Mapping[str, Any]) -> str | None:
     """Return the form of answer that a request likes best; None: it takes none of ours."""
-    return best_match(environ.get("HTTP_ACCEPT"), native.ANSWERS)
+    return best_match(environ.get("HTTP_ACCEPT"), list(filter(native.is_available, native.ANSWERS)))
