@@ -132,9 +132,10 @@ def curl(words: Sequence[str], server: Server) -> str:
         elif option == "-o":
             output = Path(value)
         else:
-            assert option in ("-d", "--data-binary"), option
-            body = Path(value[1:]).read_bytes() if value.startswith("@") else value.encode()
-    method = "GET" if body is None else "POST"
+            assert option in ("-d", "--data-binary", "-T"), option
+            file = value if option == "-T" else value.removeprefix("@")
+            body = value.encode() if file == value and option != "-T" else Path(file).read_bytes()
+    method = "PUT" if "-T" in rest else "GET" if body is None else "POST"
     path = url.removeprefix(ADDRESS)
     answer = server.http.request(method, server.url + path, body=body, headers=headers)
     if output is None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.http.claims import check_problem
 from tests.http.conftest import ROOT
@@ -29,11 +30,27 @@ LIMIT = 4_000  # of a body that is read whole; it is the size of a piece then, t
 TIMEOUT_S = 1.0
 DEADLINE_S = 3.0
 CSV, LINES = "text/csv", "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
 PLANE_PATH = "/ml/models/plane/predict"
 
 AS_CSV = ROWS.to_csv(index=False).encode()
 AS_LINES = "".join(json.dumps(row) + "\n" for row in ROWS.to_dict("records")).encode()
-BODIES = {CSV: AS_CSV, LINES: AS_LINES}
+
+
+def as_arrow(n_rows: int) -> bytes:
+    out = io.BytesIO()
+    table = pa.Table.from_pandas(ROWS[:n_rows], preserve_index=False)
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table, max_chunksize=70)
+    return out.getvalue()
+
+
+BODIES = {CSV: AS_CSV, LINES: AS_LINES, ARROW: as_arrow(len(ROWS))}
+SHORT = {
+    CSV: b"".join(AS_CSV.splitlines(keepends=True)[:30]),
+    LINES: b"".join(AS_LINES.splitlines(keepends=True)[:30]),
+    ARROW: as_arrow(30),
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +88,8 @@ def forms(body: str, answer: str) -> list[str]:
 def numbers(body: bytes, media_type: str) -> list[float]:
     if media_type == LINES:
         return [json.loads(line) for line in body.splitlines()]
+    if media_type == ARROW:
+        return list(pa.ipc.open_stream(body).read_all().column("predict").to_pylist())
     header, *rows = csv.reader(io.StringIO(body.decode(), newline=""))
     assert header == ["predict"]
     return [float(cell) for (cell,) in rows]
@@ -91,7 +110,9 @@ def error_of(last: bytes, media_type: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-@pytest.mark.parametrize(("body", "answer"), [(CSV, CSV), (CSV, LINES), (LINES, CSV), (LINES, LINES)])
+@pytest.mark.parametrize(
+    ("body", "answer"), [(CSV, CSV), (CSV, LINES), (LINES, CSV), (LINES, LINES), (ARROW, ARROW)]
+)
 def test_curl_uploads_rows_and_gets_one_answer_for_each_in_order(
     server: Server, method: str, body: str, answer: str
 ) -> None:
@@ -109,11 +130,11 @@ def test_a_body_of_known_length_is_scored_as_one_of_unknown_length(server: Serve
     assert known.data == curl(server, AS_CSV, *forms(CSV, answer))
 
 
-@pytest.mark.parametrize("body", [CSV, LINES])
-@pytest.mark.parametrize("answer", [CSV, LINES])
+@pytest.mark.parametrize("body", [CSV, LINES, ARROW])
+@pytest.mark.parametrize("answer", [CSV, LINES, ARROW])
 def test_a_short_body_has_the_same_answer_either_way(server: Server, body: str, answer: str) -> None:
-    short = b"".join(BODIES[body].splitlines(keepends=True)[:30])
-    for sent in (short, short.rstrip()):
+    short = SHORT[body]
+    for sent in (short, short.rstrip(b"\r\n")):
         whole = server.post(PLANE_PATH, sent, content_type=body, accept=answer)
         assert (whole.status, whole.headers.get("Transfer-Encoding")) == (200, None)
         assert server.put(PLANE_PATH, sent, content_type=body, accept=answer).data == whole.data
@@ -188,6 +209,18 @@ def test_a_compressed_body_that_breaks_off_is_told(server: Server) -> None:
     asked = [*forms(CSV, LINES), "-H", "Content-Encoding: gzip"]
     problem = error_of(curl(server, packed, *asked).splitlines()[-1], LINES)
     assert (problem["status"], problem["detail"]) == (400, "The gzip body ended early")
+
+
+def test_an_error_in_an_arrow_stream_is_its_last_batch(server: Server) -> None:
+    found = curl(server, BODIES[ARROW][:-200], *forms(ARROW, ARROW))
+    stream, n_rows = pa.ipc.open_stream(found), 0
+    while (batch := stream.read_next_batch_with_custom_metadata())[0].num_rows:
+        n_rows += batch[0].num_rows
+    problem = json.loads(batch[1]["error"])
+    assert (problem["code"], problem["errors"][0]["row"]) == ("unreadable_body", n_rows)
+    assert n_rows == len(ROWS) // 70 * 70
+    with pytest.raises((pa.ArrowException, OSError)):
+        pa.ipc.open_stream(found).read_all()
 
 
 def test_what_the_model_refuses_is_the_last_record(server: Server) -> None:

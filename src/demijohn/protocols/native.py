@@ -147,12 +147,12 @@ def encode_stream(media_type: str) -> RowWriter:
 def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
     """Write an answer; see ``InferenceProtocol.encode``."""
     del request  # the native answer has one form
-    if media_type in STREAMED:
-        writer = encode_stream(media_type)
-        return Encoded(writer.write(response) + writer.end(), writer.content_type)
     write = _WRITERS.get(media_type)
     if write is not None:
         return Encoded(write(response), media_type)
+    if media_type in STREAMED:
+        writer = encode_stream(media_type)
+        return Encoded(writer.write(response) + writer.end(), writer.content_type)
     outputs, method = response.outputs, response.method
     is_plain = len(outputs) == 1 and method in outputs
     document: dict[str, Any] = {

@@ -82,6 +82,8 @@ def _options(shared: Services, root: str) -> dict[str, Any]:
         "Fitted models over HTTP. Bodies may be compressed (`Content-Encoding: gzip` or `deflate`). "
         "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. Arrow and Parquet "
         "are tables; npy is one array of rows, npz an array for each input by name; JSON lines are rows. "
+        "CSV, JSON lines and Arrow streams may be longer than other bodies where `Accept` names one of "
+        "these: they are scored while they come; only such requests may be PUT. "
         "Errors are `application/problem+json`. Under `/models/{name}/versions/{version}/` and "
         "`/models/{name}/aliases/{alias}/` each method of a model is there too; they are listed for "
         "models of several versions, or with an alias. Under `/v2` the same models speak the Open Inference "
@@ -188,7 +190,30 @@ class _Routes:
             "requestBody": {"required": True, "content": self._bodies(predictor, method)},
             "responses": dict(sorted(responses.items())),
         }
-        self._spec.path(path, operations={"post": operation})
+        operations = {"post": operation}
+        if method not in predictor.streams:
+            operations["put"] = self._put(operation, responses)
+        self._spec.path(path, operations=operations)
+
+    def _put(self, post: JsonType, responses: dict[int, Any]) -> JsonType:
+        """Describe rows that are answered while they come, which may be POSTed as well."""
+        forms = self._components.keep(
+            "rows",
+            {
+                "description": "One prediction per row, in the form that Accept names. After the first "
+                "row an error is the last record.",
+                "headers": {name: name for name in _HEADERS},
+                "content": _row_forms(),
+            },
+            "response",
+        )
+        return {
+            **post,
+            "operationId": f"{post['operationId']}/rows",
+            "summary": f"{post['summary']}: rows of any number, scored while they come",
+            "requestBody": {"required": True, "content": _row_forms()},
+            "responses": dict(sorted((responses | {200: forms}).items())),
+        }
 
     def _bodies(self, predictor: Predictor, method: str) -> JsonType:
         name = f"{predictor.name}.{predictor.version}"
@@ -290,6 +315,11 @@ def _other_forms() -> JsonType:
     """Describe the forms of bodies and answers that are neither JSON nor CSV."""
     others = [form for form in native.ANSWERS[2:] if native.is_available(form)]
     return {form: {"schema": {"type": "string"}} if form in native.LINES else {} for form in others}
+
+
+def _row_forms() -> JsonType:
+    forms = [form for form in native.STREAMED if native.is_available(form)]
+    return {form: {} if form == native.ARROW else {"schema": {"type": "string"}} for form in forms}
 
 
 def _default_of(pool: Pool) -> Predictor | None:
