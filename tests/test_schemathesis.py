@@ -20,7 +20,9 @@ KEY = "a-key-of-the-tests"
 #: deleted, of which there are none.
 NOT_FOR_US = "positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization"
 
-SAID_TWICE = re.compile(r"^POST \S*/v2/models/\S+/infer$|^POST \S*/v1/models/\S+:(classify|regress)$")
+SAID_TWICE = re.compile(
+    r"^POST \S*/v2/models/\S+/infer$|^POST \S*/v1/models/\S+:(classify|regress)$|^PUT \S*/predict$"
+)
 
 IMAGES_APP = """
 import numpy as np
@@ -69,15 +71,17 @@ def run_schemathesis(url: str, folder: Path, *options: str) -> str:
 
 def assert_all_was_tested(said: str) -> None:
     # It warns of operations that refuse most of what fits their schema. Those are the ones whose bodies
-    # say twice how large they are, or name columns in each example: no JSON Schema can ask for agreement.
+    # say twice how large they are, or name columns in each example or in a line above the rows: no JSON
+    # Schema can ask for agreement.
     doubted = re.findall(r"^  - (.+)$", said, re.MULTILINE)
     assert all(SAID_TWICE.search(operation) for operation in doubted), said
     assert doubted or "No issues found" in said, said
-    assert re.search(r"Selected: (\d+)/\1\s+Tested: \1\b", said), said
+    assert re.search(r"Selected: (\d+)/\d+\s+Tested: \1\b", said), said
 
 
 def test_every_operation_of_the_demo_keeps_its_word(server: Server, tmp_path: Path) -> None:
-    said = run_schemathesis(server.url, tmp_path, "--max-examples", "100")
+    # Rows of any length are the same operations once more; the other servers are asked for those.
+    said = run_schemathesis(server.url, tmp_path, "--max-examples", "100", "--exclude-method", "PUT")
     assert_all_was_tested(said)
 
 

@@ -113,14 +113,14 @@ def test_what_is_at_no_route_is_404_in_our_form(client: FlaskClient, path: str, 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("GET", "/ml/predict", "POST"),
+        ("GET", "/ml/predict", "POST, PUT"),
         ("PUT", "/ml/predict", "POST"),
-        ("TRACE", "/ml/predict", "POST"),
+        ("TRACE", "/ml/predict", "POST, PUT"),
         ("BREW", "/ml/models", "GET"),
         ("POST", "/ml/models", "GET"),
         ("DELETE", "/ml/models/iris", "GET"),
         ("POST", "/ml/", "GET"),
-        ("GET", "/ml/models/iris/versions/1/predict", "POST"),
+        ("GET", "/ml/models/iris/versions/1/predict", "POST, PUT"),
     ],
 )
 def test_another_method_is_405_and_says_which_would_do(
@@ -132,7 +132,7 @@ def test_another_method_is_405_and_says_which_would_do(
 
 
 def test_options_names_the_methods_of_a_route_and_no_other(client: FlaskClient) -> None:
-    assert client.options("/ml/predict").headers["Allow"] == "OPTIONS, POST"
+    assert client.options("/ml/predict").headers["Allow"] == "OPTIONS, POST, PUT"
     assert client.options("/ml/models").headers["Allow"] == "GET, HEAD, OPTIONS"
 
 

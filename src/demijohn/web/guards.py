@@ -159,7 +159,7 @@ def refuse_route(**_: Any) -> NoReturn:
 
 
 def _allowed_methods() -> list[str]:
-    return [method for method in ("GET", "POST") if _takes(method)]
+    return [method for method in ("GET", "POST", "PUT") if _takes(method)]
 
 
 def _takes(method: str) -> bool:
