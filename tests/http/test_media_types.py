@@ -148,7 +148,7 @@ def test_lines_are_rows_and_answers_are_lines(server: Server, media_type: str) -
     assert answer.headers["Content-Type"] == media_type
     assert [json.loads(line) for line in answer.data.splitlines()] == by_json(server, "table", RECORDS)
     answer = server.post("/models/plane/predict", b"[1,2,3]\n[1,2\n", content_type=media_type)
-    assert "Line 2" in check_problem(answer, 400, "unreadable_body")["detail"]
+    assert "row 1" in check_problem(answer, 400, "unreadable_body")["detail"]
 
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
