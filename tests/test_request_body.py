@@ -170,6 +170,8 @@ def test_each_read_of_a_body_that_is_answered_while_it_comes_is_measured_for_its
     body._waits_since = clock.now
     assert not body.is_overdue(clock.now + 30.0, 30.0)
     assert body.is_overdue(clock.now + 30.1, 30.0)
+    body.hurry(2.0)
+    assert body.is_overdue(clock.now + 2.1, 30.0)
 
 
 def test_a_body_that_stalls_while_it_is_answered_is_given_up_but_not_answered_again() -> None:

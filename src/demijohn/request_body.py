@@ -65,6 +65,7 @@ class RequestBody:
     _received_bytes = 0
     _waited_s = 0.0
     _waits_since = 0.0
+    _patience_s = math.inf
 
     def __init__(
         self, stream: Stream, responder: Responder, environ: Mapping[str, Any], watch: BodyWatch
@@ -124,6 +125,10 @@ class RequestBody:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
+
+    def hurry(self, patience_s: float) -> None:
+        """Give each further read of a body that has been answered no more time than this, in seconds."""
+        self._patience_s = patience_s
 
     @property
     def is_left_over(self) -> bool:
@@ -188,8 +193,9 @@ class RequestBody:
 
     def is_overdue(self, now: float, timeout_s: float) -> bool:
         """Say whether this body has kept us waiting for too long; only while a thread waits."""
-        extra_s = 0.0 if self.answer is not None else self._received_bytes / _BYTES_FOR_A_SECOND
-        return self.waited_s(now) > timeout_s + extra_s
+        if self.answer is not None:
+            return self.waited_s(now) > min(timeout_s, self._patience_s)
+        return self.waited_s(now) > timeout_s + self._received_bytes / _BYTES_FOR_A_SECOND
 
 
 class StreamedAnswer:

@@ -72,7 +72,7 @@ def answer(
         raw = read_pieces(environ, body, length, _piece_bytes(shared))
         scoring = _Scoring(shared, predictor, method, writer, count)
         rows = scoring.run(_decode(environ, raw, shared))
-        source = Source(rows.__next__, rows.close, writer.fail, lambda: _linger(raw, shared))
+        source = Source(rows.__next__, rows.close, writer.fail, lambda: _linger(raw, body, shared))
         pieces = Pieces(source, request_id(), count)
     except BaseException as error:
         count(error.status if isinstance(error, DemijohnError) else DemijohnError.status)
@@ -166,12 +166,17 @@ class _Scoring:
             raise Draining("The server is shutting down and could not wait for the rest")
 
 
-def _linger(raw: Iterator[bytes], shared: Services) -> None:
+def _linger(raw: Iterator[bytes], body: BinaryIO, shared: Services) -> None:
     """Let a client read how its answer ended, while it still sends.
 
     A connection that is closed upon bytes that nobody has read is reset, and what the client has not read by
     then may be lost to it. So the rest of the body is read for a while.
     """
+    hurry = getattr(body, "hurry", None)
+    if (
+        hurry is not None
+    ):  # as under ``demijohn serve``; elsewhere a read takes as long as that server lets it
+        hurry(_LINGER_S)
     until = time.monotonic() + _LINGER_S
     try:
         for _ in raw:
