@@ -112,6 +112,7 @@ def make_app() -> Flask:
     models.add("double", fit_double(9.0), version="9")
     models.add("double", fit_double(10.0), version="10")
     models.alias("double", "champion", "9")
+    models.alias("tree", "champion", "1")
     models.add_runtime("cube", Cube())
     models.add("years", years, example=pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])}))
     models.add("grey", brightness, example=np.zeros((1, 4, 5), np.uint8))

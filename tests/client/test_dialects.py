@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -9,15 +11,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests.client.app import ESTIMATORS, IRIS, PEOPLE, Cube, whole
 from tests.client.fake_server import DESCRIPTION, FakeServer, answer, problem
 
 from demijohn import Client
-from demijohn.client import dialects, json_dialect, v2_dialect
-from demijohn.errors import ModelRefused, NotAcceptable, SignatureMismatch, UnsupportedMediaType
+from demijohn.client import arrow_dialect, dialects, json_dialect, v2_dialect
+from demijohn.client.calls import Call, Place, Unfit
+from demijohn.client.description import Description
+from demijohn.client.inputs import Table, as_column
+from demijohn.errors import (
+    ModelRefused,
+    NotAcceptable,
+    QueueFull,
+    SignatureMismatch,
+    UnsupportedMediaType,
+    UnusableAnswer,
+)
 
-EVERY: list[ModuleType] = [json_dialect, v2_dialect]
+EVERY: list[ModuleType] = [json_dialect, v2_dialect, arrow_dialect]
 IDS = [dialect.__name__.rpartition(".")[2] for dialect in EVERY]
 #: Small enough for JSON by choice, and too large for that.
 ROWS = {"few": IRIS[::30], "many": np.tile(IRIS, (2, 1))}
@@ -111,6 +124,24 @@ def test_json_alone_reads_null_as_nan(client: Client, monkeypatch: pytest.Monkey
     only(client, json_dialect, monkeypatch)
     given: Any = client["tree"].predict_log_proba(IRIS[:2])
     np.testing.assert_array_equal(given, [[0.0, np.nan, np.nan]] * 2)
+
+
+def test_an_infinity_is_one_by_an_alias_too(client: Client) -> None:
+    same(
+        client["tree"].alias("champion").predict_log_proba(IRIS[:2]),
+        ESTIMATORS["tree"].predict_log_proba(IRIS[:2]),
+    )
+
+
+@pytest.mark.parametrize("n_rows", [1, 2_000])
+def test_what_a_function_returns_is_what_json_says_whoever_carried_it(client: Client, n_rows: int) -> None:
+    texts = ["a", "größer"] * n_rows
+    same(client["shout"].predict(texts), np.array(["A", "GRÖSSER"] * n_rows))
+    images = np.full((n_rows, 4, 5), 7, np.uint8)
+    same(client["grey"].predict(images), np.full(n_rows, 7.0))
+    given: Any = client["statistics"].predict(texts)
+    same(given["length"], np.array([1, 6] * n_rows))
+    same(given["share"], np.array([0.125, 0.75] * n_rows))
 
 
 def test_what_a_function_returns_is_what_json_says(client: Client) -> None:
@@ -216,6 +247,12 @@ def test_an_infinity_goes_where_there_is_a_form_for_it(
 # Which is asked ---------------------------------------------------------------------------
 
 
+@pytest.fixture
+def without_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where pyarrow is not installed."""
+    monkeypatch.setattr(arrow_dialect, "is_available", lambda: False)
+
+
 def sent(fake: FakeServer) -> list[str]:
     """Return the paths of the predictions, in their order."""
     return [head.split()[1].decode() for head in fake.requests if head.startswith(b"POST")]
@@ -234,6 +271,7 @@ def test_few_values_go_as_json_and_many_numbers_in_bytes(fake: FakeServer) -> No
     assert sent(fake) == ["/models/m/predict", "/v2/models/m/infer"]
 
 
+@pytest.mark.usefixtures("without_arrow")
 def test_many_texts_go_as_json(fake: FakeServer) -> None:
     column = {"name": "a", "dtype": "str", "shape": [-1], "nullable": False, "categories": None}
     signature = {**DESCRIPTION["signature"], "layout": "table", "inputs": [column]}
@@ -243,6 +281,7 @@ def test_many_texts_go_as_json(fake: FakeServer) -> None:
     assert sent(fake) == ["/models/m/predict"]
 
 
+@pytest.mark.usefixtures("without_arrow")
 @pytest.mark.parametrize("refusal", [(404, "route_not_found"), (415, "unsupported_media_type")])
 def test_a_dialect_that_the_server_does_not_read_is_not_tried_twice(
     fake: FakeServer, refusal: tuple[int, str]
@@ -264,6 +303,7 @@ def test_of_json_there_is_nothing_to_fall_back_on(fake: FakeServer, refusal: Any
         client["m"].predict(FEW)
 
 
+@pytest.mark.usefixtures("without_arrow")
 def test_a_doubtful_answer_is_read_where_no_other_dialect_can_be_asked(fake: FakeServer) -> None:
     nothing = {"predictions": [None], "model": "m", "version": "1"}
     fake.replies = [answer(DESCRIPTION), answer(nothing), problem(404, "route_not_found"), answer(nothing)]
@@ -286,6 +326,7 @@ def test_a_version_has_a_path_in_every_dialect(places: Client, fake: FakeServer)
     assert sent(fake) == ["/v2/models/m/versions/1/infer"]
 
 
+@pytest.mark.usefixtures("without_arrow")
 def test_an_alias_goes_where_there_are_aliases(fake: FakeServer) -> None:
     fake.replies = [answer(DESCRIPTION), answer(PREDICTIONS)]
     with Client(fake.url) as client:
@@ -294,9 +335,88 @@ def test_an_alias_goes_where_there_are_aliases(fake: FakeServer) -> None:
     assert sent(fake) == ["/models/m/aliases/champion/predict"]
 
 
+@pytest.mark.usefixtures("without_arrow")
 @pytest.mark.parametrize("parameters", [{"timeout": 1}, {"sequence_id": 1}, {"n": [1]}, {"n": None}])
 def test_parameters_that_the_protocol_cannot_carry_go_as_json(fake: FakeServer, parameters: Any) -> None:
     fake.replies = [answer(DESCRIPTION), answer(PREDICTIONS)]
     with Client(fake.url) as client:
         client["m"].predict(MANY, **parameters)
     assert sent(fake) == ["/models/m/predict"]
+
+
+def content_types(fake: FakeServer) -> list[str]:
+    """Return the kinds of the predictions' bodies, in their order."""
+    heads = [head for head in fake.requests if head.startswith(b"POST")]
+    return [re.search(r"Content-Type: (\S+)", head.decode())[1] for head in heads]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("refusal", [(415, "unsupported_media_type"), (406, "not_acceptable")])
+def test_a_server_without_arrow_is_asked_for_it_once(fake: FakeServer, refusal: tuple[int, str]) -> None:
+    fake.replies = [answer(DESCRIPTION), problem(*refusal), answer(PREDICTIONS)]
+    with Client(fake.url) as client:
+        model = client["m"].alias("champion")  # of which the other protocol knows nothing
+        for _ in range(2):
+            assert model.predict(MANY) == 3.0
+    assert content_types(fake) == [arrow_dialect.ARROW, json_dialect.JSON, json_dialect.JSON]
+
+
+def test_many_texts_go_as_arrow(fake: FakeServer) -> None:
+    column = {"name": "a", "dtype": "str", "shape": [-1], "nullable": False, "categories": None}
+    signature = {**DESCRIPTION["signature"], "layout": "table", "inputs": [column]}
+    fake.replies = [answer({**DESCRIPTION, "signature": signature}), problem(503, "queue_full")]
+    with Client(fake.url) as client, pytest.raises(QueueFull):
+        client["m"].predict({"a": ["text"] * 2_000})
+    assert content_types(fake) == [arrow_dialect.ARROW]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"a": [1, "x"]}, {"a": [True, 1]}, {"a": [{"b": 1}, [1]]}, {"a": [2**70, 1]}, {"a": ["\ud800"]}],
+    ids=["kinds", "bool and integer", "objects", "too large", "half a pair"],
+)
+def test_what_arrow_has_no_type_for_goes_another_way(columns: Any) -> None:
+    description = Description(json.dumps(DESCRIPTION).encode())
+    given = Table({"a": as_column(columns["a"], "a")})
+    with pytest.raises(Unfit):
+        arrow_dialect.encode(Call(Place("m"), "predict", given, {}, description))
+
+
+def arrow_stream(columns: dict[str, Any], **metadata: str) -> bytes:
+    table = pa.table(columns)
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(out, table.schema.with_metadata(metadata)) as writer:
+        writer.write_table(table)
+    return bytes(out.getvalue().to_pybytes())
+
+
+GOOD = arrow_stream({"predict": [1.0]}, version="1", model="m")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", GOOD[:-20], GOOD[8:], arrow_stream({"predict": [1.0]}, model="m"), b"ARROW1" + GOOD,
+     GOOD.replace(b"version", b"versio\xff")],
+)  # fmt: skip
+def test_what_is_no_arrow_stream_of_ours_is_said_to_be_none(
+    fake: FakeServer, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.replies = [answer(DESCRIPTION), answer(body, content_type=arrow_dialect.ARROW)]
+    with Client(fake.url) as client:
+        only(client, arrow_dialect, monkeypatch)
+        with pytest.raises(UnusableAnswer):
+            client["m"].predict(MANY)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"a_0": [1.0], "a_1": [2.0]}, {"predict_1": [1.0]}, {"a": pa.array([0], pa.timestamp("ns"))}],
+    ids=["a matrix, or two", "a part", "instants"],
+)
+def test_columns_that_may_mean_two_things_are_asked_for_again(
+    fake: FakeServer, columns: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = arrow_stream(columns, version="1", model="m")
+    fake.replies = [answer(DESCRIPTION), answer(body, content_type=arrow_dialect.ARROW), answer(PREDICTIONS)]
+    with Client(fake.url) as client:
+        assert client["m"].alias("a").predict(MANY) == 3.0
+    assert content_types(fake) == [arrow_dialect.ARROW, json_dialect.JSON]

@@ -1,8 +1,8 @@
 """Which dialect carries a call: the first that has a form for it, and that the server reads.
 
 Rules of this room:
-1. A small call goes as JSON, which costs least there, and so does a table with texts; larger ones go in
-   bytes. All give the same arrays, so nobody need know which it was.
+1. A small call goes as JSON, which costs least there; a larger one as Arrow where it has texts, which is
+   quickest there, else as tensors. All give the same arrays, so nobody need know which it was.
 2. What the server does not read is not tried again; a dialect whose answer could be read in two ways is
    asked last from then on, for that method.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from demijohn.errors import (
+    NotAcceptable,
     Problem,
     RouteNotFound,
     SignatureMismatch,
@@ -19,16 +20,16 @@ from demijohn.errors import (
 )
 from demijohn.messages import Array
 
-from . import json_dialect, v2_dialect
+from . import arrow_dialect, json_dialect, v2_dialect
 from .calls import Call, Dialect, Received, Unfit
 from .connection import Connection
 from .inputs import Table, Tensor
 
 MOST_JSON_VALUES = 1_024  #: Up to so many in a request, JSON is the quicker: docs/client.md has figures.
 
-_SMALL: Sequence[Dialect] = (json_dialect, v2_dialect)
-_TEXTS: Sequence[Dialect] = (json_dialect, v2_dialect)
-_NUMBERS: Sequence[Dialect] = (v2_dialect, json_dialect)
+_SMALL: Sequence[Dialect] = (json_dialect, v2_dialect, arrow_dialect)
+_TEXTS: Sequence[Dialect] = (arrow_dialect, json_dialect, v2_dialect)
+_NUMBERS: Sequence[Dialect] = (v2_dialect, arrow_dialect, json_dialect)
 
 
 class Dialects:
@@ -56,6 +57,10 @@ class Dialects:
                 if unfit.received is not None:
                     likely = unfit.received
                     self._doubted.add((dialect, call.place.name, call.method))
+            except NotAcceptable:  # of this method's answers, or of any
+                if dialect is json_dialect:
+                    raise
+                self._doubted.add((dialect, call.place.name, call.method))
             except (RouteNotFound, UnsupportedMediaType):
                 if dialect is json_dialect:
                     raise
