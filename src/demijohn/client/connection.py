@@ -18,8 +18,9 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import NamedTuple, NoReturn
 
 import urllib3
@@ -35,6 +36,7 @@ from urllib3.exceptions import (
 from demijohn.errors import AnswerTimeout, ConfigurationError, ConnectionFailed, UnusableAnswer
 
 from .address import key_header, read_address, user_agent
+from .duplex import Duplex
 from .problems import PROBLEM, read_problem
 
 _POOL_SIZE = 32  # connections that are kept for the next request; more may be open at once
@@ -136,6 +138,74 @@ class Connection:
         finally:
             response.close()  # what was not read, nobody will
 
+    @contextmanager
+    def exchange(
+        self, path: str, body: Iterable[bytes], headers: Mapping[str, str]
+    ) -> Iterator[Iterator[bytes]]:
+        """Send a body that is made piece by piece, and read the answer while it is sent; see ``stream``.
+
+        It goes over a connection of its own, and once.
+        """
+        connection = self._dial()
+        file = None
+        try:
+            connection.putrequest("POST", self.prefix + path)
+            for name, value in {**self._headers, **headers, "Transfer-Encoding": "chunked"}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            file = Duplex(connection.sock, body, self.timeout_s)
+            response = self._begin(file)
+            if response.status >= 300:
+                self._refuse(response, time.monotonic() + self.timeout_s)
+            yield self._pieces(response)
+        except Exception as error:
+            if file is not None and file.failure is not None:
+                raise file.failure from None  # the caller's own, whatever it became on its way through HTTP
+            if isinstance(error, TimeoutError):
+                raise self._late() from error
+            raise
+        finally:
+            if file is not None:
+                file.close()
+            connection.close()
+
+    def _dial(self) -> HTTPConnection:
+        host, port = self._address.host, self._address.port
+        timeout_s = min(self._connect_timeout_s, self.timeout_s)
+        connection = HTTPConnection(host, port, timeout=timeout_s)
+        if self._address.scheme == "https":
+            context = self._ssl_context or ssl.create_default_context()
+            connection = HTTPSConnection(host, port, timeout=timeout_s, context=context)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ConnectionFailed(f"{self.url}: {error}") from error
+        return connection
+
+    def _begin(self, file: Duplex) -> urllib3.BaseHTTPResponse:
+        """Read the head of an answer."""
+        response = HTTPResponse(file, method="POST")  # type: ignore[arg-type]  # it asks for a file alone
+        try:
+            response.begin()
+        except TimeoutError:
+            raise
+        except OSError as error:  # it ended before an answer, which is an HTTPException too
+            raise ConnectionFailed(f"{self.url}: the connection broke: {error}") from error
+        except (HTTPException, ValueError) as error:
+            raise UnusableAnswer(f"{self.url} does not speak HTTP as is due: {error!r}"[:400]) from error
+        return urllib3.HTTPResponse(
+            body=response,
+            headers=urllib3.HTTPHeaderDict(response.headers.items()),
+            status=response.status,
+            original_response=response,
+            preload_content=False,
+            decode_content=False,
+            request_method="POST",
+        )
+
+    def _late(self) -> AnswerTimeout:
+        return AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s")
+
     # One call -----------------------------------------------------------------------------
 
     def _ask(
@@ -180,7 +250,7 @@ class Connection:
     ) -> urllib3.BaseHTTPResponse:
         left_s = give_up - time.monotonic()
         if left_s <= 0:
-            raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s")
+            raise self._late()
         timeout = urllib3.Timeout(connect=min(self._connect_timeout_s, left_s), read=left_s)
         try:
             return self._connections().urlopen(
@@ -197,11 +267,11 @@ class Connection:
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise _Unreached(_last_words(error)) from error
         except ReadTimeoutError as error:
-            raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s") from error
+            raise self._late() from error
         except ProtocolError as error:
             cause = error.args[-1]
             if isinstance(cause, TimeoutError):  # nobody took the body
-                raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s") from error
+                raise self._late() from error
             if isinstance(cause, OSError):
                 raise _Unreached(f"the connection broke: {cause}") from error
             raise UnusableAnswer(f"{self.url} does not speak HTTP as is due: {cause!r}"[:400]) from error
@@ -249,7 +319,7 @@ class Connection:
                 raise UnusableAnswer(f"The answer has more than {self.max_answer_bytes} bytes")
             if time.monotonic() > give_up:
                 response.close()
-                raise AnswerTimeout(f"{self.url} did not answer within {self.timeout_s:g} s")
+                raise self._late()
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -27,7 +27,8 @@ from .calls import Call, Place, Received, is_name
 from .connection import Connection
 from .description import Description
 from .dialects import Dialects
-from .inputs import read_inputs
+from .inputs import Document, read_inputs
+from .row_stream import Source, stream_rows
 
 #: What a server refuses where a call was written for a version that is not there any more.
 _MISFITS = (MethodNotFound, ParameterMismatch, SignatureMismatch)
@@ -106,6 +107,29 @@ class RemoteModel:
         given = read_inputs(X, known.signature.of(method))
         call = Call(self._place, method, given, {**(params or {}), **parameters}, known)
         return events.stream(self._connection, call)
+
+    def predict_stream(
+        self, source: Source, method: str = "predict", *, media_type: str | None = None
+    ) -> Iterator[Array | Tensors]:
+        """Send rows that are more than memory holds, and yield their predictions as they come.
+
+        Args:
+            source: The path of a file of CSV, JSON lines or an Arrow stream (``.csv``, ``.jsonl``,
+                ``.ndjson``, ``.arrows``, behind them ``.gz``); or pieces of one, as bytes; or rows or
+                records, one by one.
+            method: Of the model; one that needs all rows at once takes no more than a body may have.
+            media_type: Of the file or of the pieces, where no suffix says it.
+
+        Yields:
+            What ``predict`` returns, for some rows at a time, in their order.
+
+        Raises:
+            DemijohnError: the server's, also behind the first predictions; or the answer broke off.
+        """
+        known = self._describe()
+        call = Call(self._place, method, Document(None), {}, known)
+        for outputs in stream_rows(self._connection, call, source, media_type):
+            yield outputs[method] if list(outputs) == [method] else outputs
 
     # What it is -----------------------------------------------------------------------------
 
