@@ -1,4 +1,4 @@
-"""``check_runtime``: tries every claim, and raises those that are broken, all at once."""
+"""``check_runtime``: tries every claim of a runtime."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from demijohn import runtimes
-from demijohn.errors import ConfigurationError
 from demijohn.runtimes.base import Runtime
 
-from .claims import CHECKS, FOUNDATIONS, Check
-from .subject import Finding, Load, NotTried, Subject, told
-
-
-class Breach(NamedTuple):
-    """One broken claim."""
-
-    claim: str  #: Name of the check.
-    where: str  #: A method, an attribute, an input.
-    expected: str
-    received: str
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        where = f" ({self.where})" if self.where else ""
-        return f"{self.claim}{where}: expected {self.expected}, received {self.received}"
-
-
-class ContractBroken(AssertionError):
-    """A runtime does not do what every runtime claims; ``breaches`` are all that was found."""
-
-    def __init__(self, framework: str, breaches: tuple[Breach, ...]) -> None:
-        super().__init__("\n".join([f"The {framework} runtime breaks its contract:", *map(str, breaches)]))
-        self.breaches = breaches
+from .claims import CHECKS, FOUNDATIONS
+from .subject import Load, Subject
+from .trial import try_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +74,8 @@ def _takes_nothing(model: Callable[..., object]) -> bool:
 
 
 def _try_all(subject: Subject) -> Report:
-    breaches: list[Breach] = []
-    not_tried: dict[str, str] = {}
-    for check in CHECKS:
-        name = check.__name__
-        try:
-            found = [Breach(name, *finding) for finding in _findings(check, subject)]
-        except NotTried as why:
-            not_tried[name] = str(why)
-            continue
-        breaches += found
-        if found and check in FOUNDATIONS:
-            break
     runtime = subject.runtime
     framework = getattr(runtime, "framework", type(runtime).__name__)
-    if breaches:
-        raise ContractBroken(framework, tuple(breaches))
+    not_tried = try_all(f"{framework} runtime", CHECKS, FOUNDATIONS, subject)
     tried = tuple(check.__name__ for check in CHECKS if check.__name__ not in not_tried)
     return Report(framework, runtime.framework_version, runtime.methods, tried, not_tried)
-
-
-def _findings(check: Check, subject: Subject) -> list[Finding]:
-    found: list[Finding] = []
-    try:
-        found.extend(check(subject))
-    except (NotTried, ConfigurationError):
-        raise
-    except Exception as error:  # noqa: BLE001  - foreign code: a check that is stopped by it has not held
-        found.append(Finding("", "no error", told(error)))
-    return found
