@@ -153,6 +153,12 @@ REFUSED: list[tuple[list[str], str]] = [
     (["iris.joblib", "--trusted-proxies", "-1"], "DEMIJOHN_TRUSTED_PROXIES must not be negative"),
     (["iris.joblib", "--fastest"], "No such option"),
     ([], "Missing argument 'TARGET...'"),
+    (["app:app", "--model-control"], "--model-control: not for an app"),
+    (["iris.joblib", "--model-control", "--reload"], "--model-control and --reload exclude each other"),
+    (
+        ["iris.joblib", "--model-control", "--host", "0.0.0.0", "--open"],
+        "with --model-control they could unload your models; set DEMIJOHN_API_KEY",
+    ),
     (["iris.joblib", "--host", "0.0.0.0"], "set DEMIJOHN_API_KEY to one or more keys, or say --open"),
     (["iris.joblib", "--host", ""], "set DEMIJOHN_API_KEY"),
     (["iris.joblib", "--host", "::"], "set DEMIJOHN_API_KEY"),

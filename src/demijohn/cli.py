@@ -101,6 +101,9 @@ _EXAMPLE = click.option(
 )
 @click.option("--reload", is_flag=True, help="Watch the files; load changed ones beside, then swap.")
 @click.option(
+    "--model-control", is_flag=True, help="Let clients load and unload the models that stand here (/v2)."
+)
+@click.option(
     "--strict-versions", is_flag=True, help="Refuse models saved by another version of their framework."
 )
 @_TRUST

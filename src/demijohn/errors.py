@@ -248,6 +248,13 @@ class ControlRefused(RequestError):
     title = "Models are not loaded or unloaded over HTTP"
 
 
+class LoadRefused(RequestError):
+    """A model that was to be loaded over HTTP could not be, or may not be."""
+
+    code = "load_refused"
+    title = "The model is not loaded; what served before serves on"
+
+
 class HeaderTooLarge(RequestError):
     """One header is longer than the limit."""
 
@@ -294,7 +301,7 @@ class QueueFull(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The model is loading, or failed to load."""
+    """The model is loading, failed to load, or was unloaded."""
 
     code = "not_ready"
     title = "The model is not ready"
@@ -305,6 +312,13 @@ class Draining(Unavailable):
 
     code = "draining"
     title = "The server is shutting down"
+
+
+class ControlBusy(Unavailable):
+    """Other models are being loaded or unloaded."""
+
+    code = "control_busy"
+    title = "Other models are being loaded or unloaded; try again"
 
 
 class TooManySlowBodies(Unavailable):
@@ -320,6 +334,14 @@ class DeadlineExceeded(ServerError):
     status = 504
     code = "deadline_exceeded"
     title = "The prediction did not finish before the deadline"
+
+
+class ControlTimeout(ServerError):
+    """A worker did not say in time that it has loaded or unloaded a model."""
+
+    status = 504
+    code = "control_timeout"
+    title = "Not every worker has said in time that it is done"
 
 
 # The operator -----------------------------------------------------------------------------

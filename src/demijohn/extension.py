@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from flask import Flask, current_app, has_app_context
 
 from . import lifecycle as lifecycles
 from . import runtimes
+from .added import Added
 from .chains import ChainPredictor, ChainRuntime, Word, members_of, parse_word
 from .config import Settings
 from .errors import ConfigurationError
@@ -33,43 +34,11 @@ from .pool import Pool, check_name, rank
 from .predictor import Predictor
 from .runtimes.base import Runtime
 from .web.blueprint import attach
-from .web.services import EXTENSION, Services
+from .web.services import EXTENSION, ModelControl, Services
 
 logger = logging.getLogger("demijohn")
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class _Added:
-    """A model as it was added; each app makes its own predictor of it."""
-
-    name: str
-    version: str
-    runtime: Runtime
-    batching: bool | None
-    words: tuple[Word, ...] = ()  #: Members, where it is a chain.
-
-    def serve_from(self, services: Services) -> None:
-        """Serve it from one app, in place of the same version if there is one."""
-        services.pool.put(self._predictor(services))
-        services.metrics.describe_model(
-            self.name, self.version, self.runtime.framework, self.runtime.framework_version or ""
-        )
-
-    def _predictor(self, services: Services) -> Predictor:
-        name, version = self.name, self.version
-        rest = (
-            services.settings,
-            services.lifecycle,
-            services.metrics.observer(name, version),
-            self.batching,
-        )
-        if not self.words:
-            return Predictor(name, version, self.runtime, *rest)
-        pool = services.pool
-        members = {one: pool.find(one) for one in {word.model for word in self.words} if one in pool}
-        return ChainPredictor(name, version, self.words, members.get, *rest)
 
 
 class Demijohn:
@@ -88,7 +57,7 @@ class Demijohn:
     def __init__(self, app: Flask | None = None, *, url_prefix: str | None = None, **settings: Any) -> None:
         _refuse_unknown(settings)
         self._given = settings | ({} if url_prefix is None else {"url_prefix": url_prefix})
-        self._models: dict[tuple[str, str], _Added] = {}
+        self._models: dict[tuple[str, str], Added] = {}
         self._aliases: dict[tuple[str, str], str] = {}
         self._default: str | None = None
         self._apps: list[Services] = []
@@ -190,9 +159,9 @@ class Demijohn:
 
         Requests that found the old one are still answered by it.
         """
-        self._put(_Added(check_name(name), check_name(version, "version"), runtime, batching))
+        self._put(Added(check_name(name), check_name(version, "version"), runtime, batching))
 
-    def _put(self, added: _Added) -> None:
+    def _put(self, added: Added) -> None:
         for services in self._apps:
             added.serve_from(services)
         self._models[added.name, added.version] = added
@@ -232,7 +201,7 @@ class Demijohn:
         if name in self._names_behind(words):
             raise ConfigurationError(f"chain {name!r} would be a member of itself")
         runtime = ChainRuntime(name, members_of(name, words, self._current))
-        self._put(_Added(name, check_name(version, "version"), runtime, batching, words))
+        self._put(Added(name, check_name(version, "version"), runtime, batching, words))
         if default:
             self.set_default(name)
         return self[name]
@@ -257,7 +226,7 @@ class Demijohn:
             if any(word.model == changed for word in added.words):
                 self._remake(added)
 
-    def _remake(self, added: _Added) -> None:
+    def _remake(self, added: Added) -> None:
         name, version = key = (added.name, added.version)
         try:
             runtime = ChainRuntime(name, members_of(name, added.words, self._current))
@@ -280,6 +249,15 @@ class Demijohn:
         self._aliases = {key: v for key, v in self._aliases.items() if (key[0], v) != (name, version)}
         for services in self._apps:
             services.pool.remove(name, version)
+        self._follow(name)
+
+    def unload(self, name: str, reason: str = "unloaded") -> None:
+        """Stop serving a model with all its versions; whoever asks for it is told why (503)."""
+        for version in [version for known, version in self._models if known == name]:
+            del self._models[name, version]
+        self._aliases = {key: version for key, version in self._aliases.items() if key[0] != name}
+        for services in self._apps:
+            services.pool.unload(name, reason)
         self._follow(name)
 
     def model(self, name: str, **options: Any) -> Callable[[AnyFunction], AnyFunction]:
@@ -307,6 +285,11 @@ class Demijohn:
         self._default = name
         for services in self._apps:
             services.pool.default = name
+
+    def set_control(self, control: ModelControl) -> None:
+        """Let clients load and unload models."""
+        for services in self._apps:
+            services.control = control
 
     def start(self) -> None:
         """Prove in the background which methods may be joined; the models answer meanwhile."""

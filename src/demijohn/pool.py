@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
-from .errors import ConfigurationError, ModelNotFound, VersionNotFound
+from .errors import ConfigurationError, ModelNotFound, NotReady, VersionNotFound
 from .predictor import Predictor
 
 logger = logging.getLogger("demijohn")
@@ -56,11 +57,19 @@ def check_name(name: str, what: str = "model") -> str:
     return name
 
 
+class Unloaded(NamedTuple):
+    """A model that is known and not served."""
+
+    versions: tuple[str, ...]  #: That it had.
+    reason: str
+
+
 class Pool:
     """All models of one Demijohn."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self.unloaded: Mapping[str, Unloaded] = {}  #: By name.
         self._lock = threading.Lock()
         self.default: str | None = None  #: Answers ``POST /predict`` where several are served.
         self.generation = 0  #: Counts changes, so that what is derived from the pool can be kept.
@@ -83,8 +92,12 @@ class Pool:
 
         Raises:
             ModelNotFound: no model has this name.
+            NotReady: it was unloaded.
         """
         entry = self._entries.get(name)
+        if entry is None and name in self.unloaded:
+            why = self.unloaded[name].reason
+            raise NotReady(f"Model {name!r} is {why}", headers={"Retry-After": "1"})
         if entry is None:
             raise ModelNotFound(f"There is no model of that name; {self._known()}")
         return entry
@@ -118,7 +131,8 @@ class Pool:
     def _default_name(self) -> str:
         if self.default is not None:
             return self.default
-        if len(self._entries) != 1:
+        # One that is left is no default where others may come back.
+        if len(self._entries) != 1 or self.unloaded:
             raise ModelNotFound(f"No model is the default one; {self._known()}")
         return next(iter(self._entries))
 
@@ -140,6 +154,7 @@ class Pool:
             others, aliases = (entry.versions, entry.aliases) if entry else ({}, {})
             versions = MappingProxyType({**others, predictor.version: predictor})
             self._set({**self._entries, predictor.name: Entry(versions, MappingProxyType({**aliases}))})
+            self.unloaded = {name: one for name, one in self.unloaded.items() if name != predictor.name}
 
     def remove(self, name: str, version: str) -> None:
         """Stop serving a version; with the last one the model is gone."""
@@ -152,6 +167,16 @@ class Pool:
                 entries[name] = Entry(MappingProxyType(versions), MappingProxyType(aliases))
             else:
                 del entries[name]
+            self._set(entries)
+
+    def unload(self, name: str, reason: str = "unloaded") -> None:
+        """Serve a model no more, and say why to whoever asks for it."""
+        with self._lock:
+            entries = dict(self._entries)
+            entry = entries.pop(name, None)
+            known = self.unloaded.get(name)
+            versions = tuple(entry.versions) if entry else known.versions if known else ()
+            self.unloaded = {**self.unloaded, name: Unloaded(versions, reason)}
             self._set(entries)
 
     def alias(self, name: str, alias: str, version: str) -> None:

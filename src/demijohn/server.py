@@ -189,20 +189,32 @@ def _multiprocess_metrics() -> Iterator[None]:
     if key in os.environ:  # the operator keeps one
         yield
         return
-    _remove_orphans()
-    folder = tempfile.mkdtemp(prefix=f"{_METRICS_PREFIX}{os.getpid()}-")  # mode 0700
-    os.environ[key] = folder
+    with private_folder(_METRICS_PREFIX) as folder:
+        os.environ[key] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[key]
+
+
+@contextmanager
+def private_folder(prefix: str) -> Iterator[Path]:
+    """Make a folder for what the processes of this server tell each other; it goes with the server.
+
+    Args:
+        prefix: Of its name; such folders of servers that were killed before they could are removed.
+    """
+    _remove_orphans(prefix)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))  # mode 0700
     try:
-        yield
+        yield folder
     finally:
-        del os.environ[key]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_orphans() -> None:
-    """Remove the folders of servers that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_METRICS_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_METRICS_PREFIX).partition("-")[0]
+def _remove_orphans(prefix: str) -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
+        pid = folder.name.removeprefix(prefix).partition("-")[0]
         if pid.isdigit() and not _lives(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)  # it may be another user's
 

@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -25,13 +25,14 @@ from .config import PREFIX, Settings
 from .errors import ConfigurationError
 from .host_app import load_app
 from .lifecycle import Lifecycle
-from .server import ServerOptions
+from .server import ServerOptions, private_folder
 from .server import serve as serve_app
 from .site import Site, SiteOptions, count_cores
 
 logger = logging.getLogger("demijohn")
 
 _OFF = frozenset({"", "0", "false", "no"})  # as Flask reads FLASK_DEBUG
+_CONTROL_PREFIX = "demijohn-control-"
 _ABOUT_MODELS = {
     "name": "--name",
     "examples": "--example",
@@ -39,6 +40,7 @@ _ABOUT_MODELS = {
     "aliases": "--alias",
     "chains": "--chain",
     "reload": "--reload",
+    "model_control": "--model-control",
     "strict_versions": "--strict-versions",
     "is_trusted": "--trust",
     "device": "--device",
@@ -75,14 +77,34 @@ def run(words: Sequence[str], *, host: str, port: int, is_open: bool, **options:
             _check_alone(words, about_models)
             return _serve_host_app(words[0], given, server, settings, log)
         _tell_openmp(workers)
-        site = Site(words, settings, SiteOptions(host=host, workers=workers, **about_models))
-        import flask  # noqa: F401  once, here, and not again in each worker
+        has_control = about_models.pop("model_control")
+        if has_control:
+            _check_control(host, settings, is_reloading=about_models["reload"])
+        with private_folder(_CONTROL_PREFIX) if has_control else nullcontext() as folder:
+            site = Site(words, settings, SiteOptions(host=host, workers=workers, **about_models), folder)
+            return _serve_site(site, server, settings)
 
-        # Clients choose the rows: what numpy warns of (an overflow, the log of 0) would fill the log as
-        # they please. Numbers that are not finite are counted in /metrics.
-        warnings.filterwarnings("ignore", category=RuntimeWarning)
 
-        return serve_app(site.make_app, server, settings, lambda url: _say(site.announcement(url)))
+def _serve_site(site: Site, server: ServerOptions, settings: Settings) -> int:
+    import flask  # noqa: F401  once, here, and not again in each worker
+
+    # Clients choose the rows: what numpy warns of (an overflow, the log of 0) would fill the log as
+    # they please. Numbers that are not finite are counted in /metrics.
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    return serve_app(site.make_app, server, settings, lambda url: _say(site.announcement(url)))
+
+
+def _check_control(host: str, settings: Settings, *, is_reloading: bool) -> None:
+    if is_reloading:
+        raise ConfigurationError(
+            "--model-control and --reload exclude each other: either clients say when a file is loaded, or"
+            " the files do"
+        )
+    if not _is_loopback(host) and not settings.api_key:
+        raise ConfigurationError(
+            f"{host} can be reached by other machines: with --model-control they could unload your models;"
+            " set DEMIJOHN_API_KEY to one or more keys"
+        )
 
 
 def _tell_openmp(workers: int) -> None:

@@ -31,6 +31,7 @@ from .pool import check_name, rank
 from .runtimes.apart import load_all_apart, try_apart
 from .runtimes.base import Runtime
 from .runtimes.hardware import HARDWARE
+from .served import WorkerModels
 
 if TYPE_CHECKING:
     from .extension import Demijohn
@@ -65,12 +66,20 @@ class Site:
         words: The command line's targets.
         settings: Of the server.
         options: As the operator gave them.
+        control_folder: Private to the server, for ``--model-control``; None: clients load nothing.
 
     Raises:
         OperatorError: a model cannot be loaded, or an option names what is not there.
     """
 
-    def __init__(self, words: Sequence[str], settings: Settings, options: SiteOptions) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        settings: Settings,
+        options: SiteOptions,
+        control_folder: Path | None = None,
+    ) -> None:
+        self._control_folder = control_folder
         self._settings = settings
         self._options = options
         self._targets = _named([targets.parse(word) for word in words], options.name)
@@ -85,6 +94,7 @@ class Site:
             )
         self._examples = self._read_examples()
         self._runtimes = self._look_at_all()
+        self._members: dict[str, list[str]] = {}  # of each chain, without the methods
         self._chained = self._look_at_chains()
         self._shared = [planning.prepare(runtime, settings) for runtime in self._runtimes]
         _tell_passed_over(found.passed_over)
@@ -105,14 +115,18 @@ class Site:
             logger.warning("%s: %s", file.path, warning)
         return runtime
 
-    def try_out(self, file: targets.ModelFile, *, allow_code: bool) -> None:
-        """Load one file in a process of its own, if its framework could take this one with it.
+    def _load_beside(self, file: targets.ModelFile, *, allow_code: bool) -> Runtime:
+        """Load a file while others serve; first in a process of its own, if it could take this one with it.
 
         Raises:
             OperatorError: it cannot be loaded; says which file.
         """
+        for known, runtime in zip(self._files, self._runtimes, strict=True):
+            if file.survives_fork and (known.key, known.sha256) == (file.key, file.sha256):
+                return runtime  # what the workers share since the start
         if not file.survives_fork:
             try_apart(file.path, self._options_of(file, allow_code=allow_code))
+        return self.load(file, allow_code=allow_code)
 
     def _options_of(self, file: targets.ModelFile, *, allow_code: bool) -> dict[str, Any]:
         """Return how a file is loaded: the arguments of ``runtimes.load``."""
@@ -139,6 +153,7 @@ class Site:
         chains = {}
         for name, words in self._chains.items():
             parsed = [parse_word(word, latest) for word in words]
+            self._members[name] = [word.model for word in parsed]
             chains[name] = runtime = ChainRuntime(name, members_of(name, parsed, latest.get))
             latest[name] = (_CHAIN, runtime)
         return chains
@@ -163,6 +178,8 @@ class Site:
             models.set_default(self._options.default)
         if self._options.reload:
             self._watch(models, lifecycle)
+        if self._control_folder is not None:
+            self._follow_control(models, lifecycle, self._control_folder)
         # Once for each model on this machine: whoever finds a plan that was kept says nothing.
         logging.getLogger("demijohn.acceleration").setLevel(logging.INFO)
         models.start()
@@ -178,12 +195,20 @@ class Site:
     def _watch(self, models: Demijohn, lifecycle: Lifecycle) -> None:
         from . import watching
 
-        # Several workers say the same of the same file; the number tells whose words they are.
-        prefix = f"worker {lifecycle.worker_id}: "
-        watching.logger.setLevel(logging.INFO)
-        watching.logger.addFilter(lambda record: _prefixed(record, prefix))
-        served = _Served(self, models, self._aliases)
-        watching.Watcher(self._targets, self._files, served).start()
+        _name_worker(watching.logger, lifecycle)
+        watching.Watcher(self._targets, self._files, self._models_of(models)).start()
+
+    def _follow_control(self, models: Demijohn, lifecycle: Lifecycle, folder: Path) -> None:
+        from . import model_control
+
+        _name_worker(model_control.logger, lifecycle)
+        start = model_control.Start(self._targets, self._files, self._members)
+        control = model_control.ModelControl(start, self._models_of(models), folder)
+        control.join()
+        models.set_control(control)
+
+    def _models_of(self, models: Demijohn) -> WorkerModels:
+        return WorkerModels(models, self._load_beside, self._aliases, self._chains)
 
     def _read_examples(self) -> dict[str, Any]:
         names = list(dict.fromkeys(file.name for file in self._files))
@@ -214,27 +239,11 @@ class Site:
                 )
 
 
-class _Served:
-    """What ``--reload`` changes: the models of one worker."""
-
-    def __init__(self, site: Site, models: Demijohn, aliases: Sequence[tuple[str, str, str]]) -> None:
-        self._site = site
-        self._models = models
-        self._aliases = aliases
-
-    def put(self, file: targets.ModelFile, *, allow_code: bool) -> None:
-        """Load a file beside what serves, then swap."""
-        self._site.try_out(file, allow_code=allow_code)
-        runtime = self._site.load(file, allow_code=allow_code)
-        self._models.put_runtime(file.name, runtime, version=file.version)
-        for alias in self._aliases:  # a version that was gone comes back with its aliases
-            if (alias[0], alias[2]) == file.key:
-                self._models.alias(*alias)
-        self._models.start()
-
-    def drop(self, name: str, version: str) -> None:
-        """Stop serving a version."""
-        self._models.remove(name, version)
+def _name_worker(logger: logging.Logger, lifecycle: Lifecycle) -> None:
+    """Let a log say whose words they are: several workers say the same of the same file."""
+    prefix = f"worker {lifecycle.worker_id}: "
+    logger.setLevel(logging.INFO)
+    logger.addFilter(lambda record: _prefixed(record, prefix))
 
 
 def count_cores() -> int:

@@ -10,6 +10,7 @@ Rules of this room:
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from .errors import ConfigurationError, LoadError
 from .pool import check_name
 from .runtimes.folder_formats import is_model_folder
 from .runtimes.folders import stamp_of_folder
+
+logger = logging.getLogger("demijohn")
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
@@ -78,6 +81,14 @@ class Target:
             return list(_in_folder(self.path, self.name))
         return [Candidate(self.name or stem(self.path), "1", self.path, is_named=True)]
 
+    def candidates_of(self, name: str) -> list[Candidate]:
+        """List the files that may be one model; none where the target is missing or unreadable."""
+        try:
+            return [candidate for candidate in self.candidates() if candidate.name == name]
+        except LoadError as error:
+            logger.warning("%s", error.detail)
+            return []
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -124,6 +135,22 @@ def find(targets: Iterable[Target]) -> Found:
         if len(files) == n_before:
             raise LoadError(f"{target.path}: there is no model file in this folder")
     return Found(list(files.values()), passed_over)
+
+
+def find_model(targets: Iterable[Target], name: str) -> list[ModelFile]:
+    """Look into the files of one model, in all targets.
+
+    Raises:
+        LoadError: one cannot be read, or is no model though it should be.
+        ConfigurationError: a version stands twice.
+    """
+    files: dict[tuple[str, str], ModelFile] = {}
+    for target in targets:
+        for candidate in target.candidates_of(name):
+            file = _look_into(candidate, [])
+            if file is not None:
+                _refuse_twice(files.setdefault(file.key, file), file)
+    return list(files.values())
 
 
 def read_candidate(candidate: Candidate) -> ModelFile:

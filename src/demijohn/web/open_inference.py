@@ -1,12 +1,12 @@
-"""What the Open Inference Protocol tells of a server and its models: all of ``/v2`` but ``infer``.
+"""What the Open Inference Protocol tells of a server and its models: all of ``/v2`` but ``infer``
+and the repository.
 
 Rules of this room:
 1. Views return what the protocol's documents hold; what is refused is raised, and ``errors`` writes it.
 2. Statistics are the server's, all workers added up; what cannot be added up is left out.
-3. Nothing a client sends loads, unloads or uploads a model.
 
 Source: Open Inference Protocol, inference_rest.md; Triton, protocol/extension_statistics.md,
-extension_model_repository.md, extension_model_configuration.md.
+extension_model_configuration.md.
 """
 
 from __future__ import annotations
@@ -14,29 +14,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from demijohn import __version__
-from demijohn.errors import ControlRefused, DecodeError, NotOffered
+from demijohn.errors import NotOffered
 from demijohn.metrics import Statistics
 from demijohn.pool import rank
 from demijohn.predictor import Predictor
-from demijohn.protocols import json_media, v2_tensors
+from demijohn.protocols import v2_tensors
 from demijohn.tensor_spec import TensorSpec
 
-from .bodies import check_length, read_body, read_encodings
+from . import repository
 from .health import reasons_not_ready
 from .models import answer_json
-from .services import Services, services
+from .services import services
 
 EXTENSIONS = (
     "binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters",
     "statistics",
 )  # fmt: skip
 _NS = 1e9
-_NO_OBJECT = object()
 _MS = 1e3
-_STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE"}
 _UNAVAILABLE = 503
 _RETRY = {"Retry-After": "1"}
 
@@ -46,7 +44,10 @@ _RETRY = {"Retry-After": "1"}
 
 def show_server() -> Response:
     """``GET /v2``."""
-    return answer_json({"name": "demijohn", "version": __version__, "extensions": EXTENSIONS})
+    control = () if services().control is None else repository.EXTENSIONS
+    return answer_json(
+        {"name": "demijohn", "version": __version__, "extensions": sorted((*EXTENSIONS, *control))}
+    )
 
 
 def live() -> Response:
@@ -71,40 +72,6 @@ def _answer_ready(document: dict[str, Any], *, is_ready: bool) -> Response:
 def list_models() -> Response:
     """``GET /v2/models``, as KServe has it."""
     return answer_json({"models": list(services().pool)})
-
-
-def index() -> Response:
-    """``POST /v2/repository/index``; tritonclient sends no body at all."""
-    only_ready = _read_index_request(services())
-    models = [
-        {
-            "name": predictor.name,
-            "version": predictor.version,
-            "state": _STATES[predictor.state],
-            "reason": "" if predictor.state == "ready" else f"the model is {predictor.state}",
-        }
-        for predictor in services().pool.predictors()
-        if predictor.state == "ready" or not only_ready
-    ]
-    return answer_json(models)
-
-
-def _read_index_request(shared: Services) -> bool:
-    """Say whether only ready models are to be listed."""
-    environ, most = request.environ, shared.settings.max_body_bytes
-    length, encodings = check_length(environ, most), read_encodings(environ)
-    body = read_body(environ, environ["wsgi.input"], length, encodings, most)
-    document = json_media.parse(body, shared.settings) if body.strip() else {}
-    only_ready = document.get("ready") if type(document) is dict else _NO_OBJECT
-    if only_ready is not None and type(only_ready) is not bool:
-        raise DecodeError("The body must be empty or an object; 'ready' must be true or false")
-    return bool(only_ready)
-
-
-def refuse_control(name: str) -> Response:
-    """``POST /v2/repository/models/{name}/load`` and ``unload``."""
-    del name  # whether there is such a model is not told either
-    raise ControlRefused("Models are loaded and unloaded by whoever runs this server, not over HTTP")
 
 
 def refuse_extension(**_: Any) -> Response:
@@ -146,9 +113,9 @@ def _outputs(predictor: Predictor) -> Iterator[tuple[str, TensorSpec]]:
 
 def model_ready(name: str, version: str | None = None) -> Response:
     """``GET /v2/models/{name}/ready``."""
-    predictor = services().pool.find(name, version)
-    is_ready = predictor.state == "ready"
-    return _answer_ready({"name": predictor.name, "ready": is_ready}, is_ready=is_ready)
+    pool = services().pool
+    is_ready = name not in pool.unloaded and pool.find(name, version).state == "ready"
+    return _answer_ready({"name": name, "ready": is_ready}, is_ready=is_ready)
 
 
 def show_config(name: str, version: str | None = None) -> Response:
@@ -246,9 +213,7 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
             ("", show_model), ("/ready", model_ready), ("/config", show_config), ("/stats", show_statistics),
         )
     ],
-    ("POST", "/v2/repository/index", index),
-    ("POST", "/v2/repository/models/<name>/load", refuse_control),
-    ("POST", "/v2/repository/models/<name>/unload", refuse_control),
+    *repository.ROUTES,
     *[
         (method, path, refuse_extension)
         for path in (

@@ -70,7 +70,8 @@ def describe(shared: Services, root: str) -> dict[str, Any]:
     _add_security(spec, shared)
     _Routes(spec, components, shared).add()
     texts = {status: _text_of(errors) for status, errors in _errors_by_status().items()}
-    v2 = V2Routes(spec, _HEADERS, texts, needs_key=shared.needs_key)
+    has_control = shared.control is not None
+    v2 = V2Routes(spec, _HEADERS, texts, needs_key=shared.needs_key, has_control=has_control)
     v2.add([shared.pool.entry(name).latest for name in shared.pool])
     dialects = Dialects(spec, components, _HEADERS, needs_key=shared.needs_key)
     dialects.add([shared.pool.entry(name).latest for name in shared.pool], _default_of(shared.pool))

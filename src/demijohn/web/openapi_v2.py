@@ -1,7 +1,7 @@
 """The Open Inference Protocol in ``GET /openapi.json``.
 
-Rule of this room: what is always refused here (load, unload, shared memory, trace, logging) is no part
-of the document.
+Rule of this room: what is always refused here (shared memory, trace, logging; load and unload where clients
+do not control the models) is no part of the document.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ TAG = "Open Inference Protocol v2"
 #: Statuses of every route; 414 and 431 are the server's own, before it is known whose the path is.
 _STATUSES = (400, 403, 405, 500, 503)
 _INFER_STATUSES = (404, 408, 413, 415, 504)
+_CONTROL_STATUSES = (404, 408, 413, 415, 501, 504)
 _SERVERS_OWN = (414, 431)
 _KEY_STATUS = 401
 _RETRY = 503
@@ -48,17 +49,25 @@ class V2Routes:
         headers: Names of the headers that each answer bears.
         errors: What each status means, for people.
         needs_key: 401 is among the answers.
+        has_control: Clients load and unload models.
     """
 
     def __init__(
-        self, spec: APISpec, headers: Sequence[str], errors: Mapping[int, str], *, needs_key: bool
+        self,
+        spec: APISpec,
+        headers: Sequence[str],
+        errors: Mapping[int, str],
+        *,
+        needs_key: bool,
+        has_control: bool,
     ) -> None:
+        self._has_control = has_control
         self._spec = spec
         self._headers = {name: name for name in headers}
         statuses = (*_STATUSES, _KEY_STATUS) if needs_key else _STATUSES
         self._refusals: dict[int, Any] = {status: f"V2Error{status}" for status in statuses}
         self._refusals |= {status: f"Problem{status}" for status in _SERVERS_OWN}
-        for status in sorted({*statuses, *_INFER_STATUSES}):
+        for status in sorted({*statuses, *_INFER_STATUSES, *_CONTROL_STATUSES}):
             spec.components.response(f"V2Error{status}", self._error(status, errors[status]))
 
     def _error(self, status: int, text: str) -> JsonType:
@@ -76,6 +85,9 @@ class V2Routes:
         for path, summary, answer in _MODEL:
             self._get(path, summary, answer, parameters=[parameter])
         self._add_index()
+        if self._has_control:
+            self._add_control("load", "Load a model as its files are now", {})
+            self._add_control("unload", "Serve a model no more", {"unload_dependents": {"type": "boolean"}})
         for predictor in predictors:
             self._add_infer(predictor)
 
@@ -96,6 +108,17 @@ class V2Routes:
         responses |= {status: f"V2Error{status}" for status in _INFER_STATUSES if status not in (404, 504)}
         body = {"required": False, "content": _json("V2IndexRequest")}
         self._add("/v2/repository/index", "post", summary, responses, requestBody=body)
+
+    def _add_control(self, action: str, summary: str, parameters: JsonType) -> None:
+        # Any name may be asked for: a file that is new becomes a model.
+        name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+        within = {"type": "object", "properties": parameters}
+        schema: JsonType = {"type": "object", "properties": {"parameters": within}}
+        responses = {200: {"description": "Every worker has.", "headers": self._headers}, **self._refusals}
+        responses |= {status: f"V2Error{status}" for status in _CONTROL_STATUSES}
+        body = {"required": False, "content": {open_inference.JSON: {"schema": schema}}}
+        path = f"/v2/repository/models/{{name}}/{action}"
+        self._add(path, "post", summary, responses, parameters=[name], requestBody=body)
 
     def _add_infer(self, predictor: Predictor) -> None:
         content = _json("V2Request")

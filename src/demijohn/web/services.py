@@ -7,6 +7,7 @@ import hmac
 import os
 import weakref
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import current_app
 
@@ -20,6 +21,25 @@ from demijohn.predictor import Predictor
 EXTENSION = "demijohn"
 
 
+class ModelControl(Protocol):
+    """Who loads and unloads models for clients."""
+
+    def load(self, name: str) -> None:
+        """Serve a model as its files are now; returns when every worker does.
+
+        Raises:
+            ModelNotFound: there is none of that name.
+            LoadRefused: it cannot be loaded, or may not.
+        """
+
+    def unload(self, name: str, *, with_members: bool) -> None:
+        """Serve a model no more, and of a chain, if asked, its members; returns when no worker does.
+
+        Raises:
+            ModelNotFound: there never was one of that name.
+        """
+
+
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Services:
     """Settings, models and counters of one app."""
@@ -29,6 +49,7 @@ class Services:
     metrics: Metrics
     lifecycle: Lifecycle
     bound_host: str | None = None  #: The address ``serve`` listens on; None under another server.
+    control: ModelControl | None = None  #: None: nothing is loaded or unloaded over HTTP.
     openapi: tuple[object, bytes] | None = None  #: The last document, behind what it was made of.
     _digests: tuple[bytes, ...] = ()
     _proved: int | None = None  #: The pool's generation at the last ``start`` of this process.
