@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CLIENTS := .venv-clients
+MLSERVER := .venv-mlserver
 TORCH := torch==2.13.0
 
 # The lock decides every version; uv is to use the Python of .venv and to fetch no other.
@@ -22,7 +23,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 .PHONY: install
-install: $(INSTALLED) $(CLIENTS)/.installed ## Make .venv with all that Demijohn, its tests and its docs need
+install: $(INSTALLED) $(CLIENTS)/.installed $(MLSERVER)/.installed ## Make .venv with all that Demijohn, its tests and its docs need
 	@sh tests/install_chromium.sh $(VENV)/.chromium-tried
 
 $(BIN)/uv:
@@ -44,6 +45,11 @@ $(INSTALLED): pyproject.toml uv.lock Makefile hatch_build.py $(wildcard src/demi
 $(CLIENTS)/.installed: tests/clients/requirements.txt | $(INSTALLED)
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)
 	@$(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python -r tests/clients/requirements.txt
+	@touch $@
+
+$(MLSERVER)/.installed: tests/clients/requirements-mlserver.txt | $(INSTALLED)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(MLSERVER)
+	@$(BIN)/uv pip install --quiet --python $(MLSERVER)/bin/python -r $<
 	@touch $@
 
 .PHONY: demo

@@ -1,6 +1,6 @@
 """Every call that ``tritonclient.http`` has, sync and aio, against the server at the address given.
 
-Run by ``test_triton.py`` in the clients' own environment; the models are those of ``tests/http/folder.py``.
+Run by ``test_clients.py`` in the clients' own environment; the models are those of ``tests/http/folder.py``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
+from tritonclient.http.auth import BasicAuth
 
 X = np.array([[1.0, 2.0, 3.0], [4.0, 5.5, -6.25], [0.1, 0.2, 0.3]])
 PLANE = X @ [1.0, 2.0, 3.0]
@@ -49,8 +51,6 @@ def check_what_is_told(client: Any) -> None:
 
 
 def check_what_is_refused(client: Any) -> None:
-    for call in (client.load_model, client.unload_model):
-        check_refused(403, lambda call=call: call("plane"))
     for call in (
         client.get_system_shared_memory_status,
         client.get_cuda_shared_memory_status,
@@ -62,6 +62,9 @@ def check_what_is_refused(client: Any) -> None:
         lambda: client.update_trace_settings(settings={}),
         lambda: client.update_log_settings({}),
         lambda: client.register_system_shared_memory("a", "b", 1),
+        lambda: client.register_cuda_shared_memory("a", b"b", 0, 1),
+        lambda: client.load_model("plane", config="{}"),
+        lambda: client.load_model("plane", config="{}", files={"file:1/model.onnx": b"x"}),
     ):
         check_refused(501, call)
     check_refused(404, lambda: client.get_model_metadata("nobody"))
@@ -89,6 +92,21 @@ def check_inference(client: Any) -> None:
     )
 
 
+def check_bodies(client: Any) -> None:
+    """A body that somebody else is to send, and an answer that somebody else has got."""
+    body, head = client.generate_request_body([tensor("x", "FP64", X)])
+    headers = {"Inference-Header-Content-Length": str(head)}
+    asked = urllib.request.Request(f"http://{client.url}/v2/models/plane/infer", body, headers)
+    with urllib.request.urlopen(asked) as answer:
+        length = int(answer.headers["Inference-Header-Content-Length"])
+        read = client.parse_response_body(answer.read(), header_length=length)
+    np.testing.assert_allclose(read.as_numpy("predict"), PLANE)
+    client.register_plugin(BasicAuth("user", "password"))  # no key is set, so nothing comes of it
+    assert client.plugin() is not None
+    assert client.is_server_live()
+    client.unregister_plugin()
+
+
 def check_outputs(client: Any) -> None:
     rows = np.array([[0, 1, 2], [9, 10, 11]], np.int32)
     wanted = [triton.InferRequestedOutput("predict_proba"), triton.InferRequestedOutput("predict")]
@@ -110,6 +128,28 @@ def check_columns(client: Any) -> None:
         assert client.infer("table", inputs).as_numpy("predict").shape == (2,)
 
 
+def check_control(client: Any) -> None:
+    """Eight connections each time: the kernel deals them to both workers."""
+    for _ in range(2):
+        client.unload_model("plane")
+        assert not any(is_ready(client.url) for _ in range(8))
+        entries = {one["name"]: one for one in client.get_model_repository_index()}
+        assert (entries["plane"]["state"], entries["plane"]["reason"]) == ("UNAVAILABLE", "unloaded")
+        check_refused(503, lambda: client.infer("plane", [tensor("x", "FP64", X)]))
+        client.load_model("plane")
+        assert all(is_ready(client.url) for _ in range(8))
+    client.unload_model("plane", unload_dependents=True)
+    client.load_model("plane")
+    check_refused(404, lambda: client.load_model("nobody"))
+    check_refused(404, lambda: client.unload_model("nobody"))
+
+
+def is_ready(address: str) -> bool:
+    with triton.InferenceServerClient(address) as client:
+        ready: bool = client.is_model_ready("plane")
+        return ready
+
+
 def check_statistics(client: Any) -> None:
     (plane,) = client.get_inference_statistics("plane")["model_stats"]
     assert plane["inference_stats"]["success"]["count"] >= 24
@@ -127,21 +167,49 @@ async def check_aio(address: str) -> None:
         assert (await client.get_model_config("plane"))["name"] == "plane"
         assert (await client.get_inference_statistics("plane"))["model_stats"]
         assert await client.get_model_repository_index()
-        for compression in (None, "gzip", "deflate"):
+        await client.unload_model("plane")
+        assert not await client.is_model_ready("plane")
+        await client.load_model("plane")
+        for compression, is_binary in itertools.product((None, "gzip", "deflate"), (True, False)):
             answer = await client.infer(
-                "plane", [tensor("x", "FP64", X)], request_compression_algorithm=compression
+                "plane",
+                [tensor("x", "FP64", X, is_binary=is_binary)],
+                outputs=[triton.InferRequestedOutput("predict", binary_data=is_binary)],
+                request_compression_algorithm=compression,
+                response_compression_algorithm=compression,
             )
             np.testing.assert_allclose(answer.as_numpy("predict"), PLANE)
+        for call in (
+            client.get_system_shared_memory_status,
+            client.get_cuda_shared_memory_status,
+            client.unregister_system_shared_memory,
+            client.unregister_cuda_shared_memory,
+            client.get_trace_settings,
+            client.get_log_settings,
+            lambda: client.update_trace_settings(settings={}),
+            lambda: client.update_log_settings({}),
+            lambda: client.register_system_shared_memory("a", "b", 1),
+            lambda: client.register_cuda_shared_memory("a", b"b", 0, 1),
+        ):
+            told = ""
+            try:
+                await call()
+            except triton.InferenceServerException as error:
+                told = f"{error.status()}: {error.message()}"
+            assert told.startswith("501: "), told
 
 
 def main(address: str) -> None:
     client = triton.InferenceServerClient(address)
+    client.url = address
     check_what_is_told(client)
     check_what_is_refused(client)
     check_inference(client)
+    check_bodies(client)
     check_outputs(client)
     check_columns(client)
     check_statistics(client)
+    check_control(client)
     asyncio.run(check_aio(address))
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,26 @@ def test_another_form_is_bad(document: Any) -> None:
     assert mlflow.status_of(raised.value) == 400
 
 
+def test_a_bare_nan_is_a_missing_cell() -> None:
+    # What MLflow's client writes of a DataFrame: json.dumps(frame.to_dict(orient="split")).
+    body = b'{"dataframe_split": {"columns": ["a", "b"], "data": [[NaN, "NaN"], [1.5, null]]}}'
+    inputs = mlflow.decode(body, "application/json", SETTINGS).inputs
+    assert inputs == Rows([[None, "NaN"], [1.5, None]], columns=["a", "b"])
+    body = b'{"inputs": [[Infinity, -Infinity]]}'
+    assert mlflow.decode(body, "application/json", SETTINGS).inputs == Rows([[math.inf, -math.inf]])
+
+
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"this is not json", b'{"inputs": [NaN]}', b"\xff", b'{"inputs":[1],"inputs":[2]}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"not json",
+        b'{"inputs": [nan]}',
+        b'{"inputs": [Inf]}',
+        b"\xff",
+        b'{"inputs":[1],"inputs":[2]}',
+    ],
 )
 def test_what_is_no_json_cannot_be_read(body: bytes) -> None:
     with pytest.raises(DecodeError):

@@ -1,11 +1,11 @@
-"""JSON with the bare words NaN, Infinity and -Infinity, for the one dialect that has them.
+"""JSON with the bare words NaN, Infinity and -Infinity, for the dialects that have them.
 
 Rules of this room:
 1. Each word is replaced by a text that nobody can know, and ``json_media`` reads the rest: depth, keys,
    numbers and the count of values are held to the same rules.
 2. NaN becomes None, a missing value; an infinity becomes a float.
 
-Source: RapidJSON's kParseNanAndInfFlag, as TensorFlow Serving uses it.
+Sources: RapidJSON's kParseNanAndInfFlag, as TensorFlow Serving uses it; Python's json, as MLflow does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import math
 import re
 import secrets
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -32,23 +33,23 @@ _VALUES: dict[bytes, float | None] = {
     b"-Inf": -math.inf,
     b"-Infinity": -math.inf,
 }
+OF_RAPIDJSON = frozenset(_VALUES)
+OF_PYTHON = OF_RAPIDJSON - {b"Inf", b"-Inf"}
 _MARKS = {word: secrets.token_hex(16) for word in _VALUES}
 _OF_MARKS = {mark: _VALUES[word] for word, mark in _MARKS.items()}
 
 
-def parse(body: bytes, settings: Settings) -> Any:
+def parse(body: bytes, settings: Settings, words: Collection[bytes] = OF_RAPIDJSON) -> Any:
     """Read one JSON document, which may have these words in it; see ``json_media.parse``."""
     if b"NaN" not in body and b"Inf" not in body:
         return json_media.parse(body, settings)
-    marked = _STRING_OR_WORD.sub(_mark, body)
+    marked = _STRING_OR_WORD.sub(lambda match: _mark(match[0], words), body)
     document = json_media.parse(marked, settings)
     return document if marked == body else _restore(document)
 
 
-def _mark(match: re.Match[bytes]) -> bytes:
-    found = match[0]
-    mark = _MARKS.get(found)
-    return found if mark is None else b'"' + mark.encode() + b'"'
+def _mark(found: bytes, words: Collection[bytes]) -> bytes:
+    return b'"' + _MARKS[found].encode() + b'"' if found in words else found
 
 
 def _restore(value: Any) -> Any:

@@ -6,9 +6,12 @@ Rules of this room:
    model of texts, and its answer stands alone, without ``predictions`` around it.
 2. A CSV body has a header row; Parquet needs an extra. ``charset=utf-8`` is the only parameter that a
    Content-Type may have.
-3. An error has MLflow's three keys; ``stack_trace`` is always empty. What does not fit is 400.
+3. MLflow's client writes a missing cell as a bare NaN, so that is read, and an infinity, too; an answer
+   has null in the place of both.
+4. An error has MLflow's three keys; ``stack_trace`` is always empty. What does not fit is 400.
 
-Source: https://github.com/mlflow/mlflow, mlflow/pyfunc/scoring_server/__init__.py, of version 3.17.
+Source: https://github.com/mlflow/mlflow, mlflow/pyfunc/scoring_server/__init__.py, of version 3.17;
+``dump_input_data`` in mlflow/utils/proto_json_utils.py.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from . import (
     image_media,
     json_forms,
     json_media,
+    json_words,
     media_types,
     parquet_media,
 )
@@ -75,7 +79,11 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         # MLflow 1 took a bare list. Rows in one would be read like any others, so it is refused first.
         raise json_forms.misfit(_EXPECTED, [])
     images = image_media.Images(settings.max_pixels)
-    return json_forms.decode(body, settings, lambda document: _read_document(document, images))
+    return json_forms.decode(body, settings, lambda document: _read_document(document, images), _parse)
+
+
+def _parse(body: bytes, settings: Settings) -> Any:
+    return json_words.parse(body, settings, json_words.OF_PYTHON)
 
 
 def _read_document(document: Any, images: ImageReader) -> InferenceRequest:
