@@ -187,3 +187,7 @@ def test_statistics_are_those_of_all_workers(counted: Server) -> None:
     assert all(parts)
     assert sum(parts) + durations["queue"]["ns"] <= durations["success"]["ns"]
     assert stats["last_inference"] > 1_700_000_000_000
+    sizes = {one["batch_size"]: one["compute_infer"] for one in stats["batch_stats"]}
+    assert sum(size * counted["count"] for size, counted in sizes.items()) == stats["inference_count"]
+    assert sum(one["count"] for one in sizes.values()) == stats["execution_count"]
+    assert all(one["ns"] for one in sizes.values())

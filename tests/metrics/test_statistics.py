@@ -20,7 +20,7 @@ def make(folder: Path | None = None) -> Metrics:
 
 def test_nothing_is_zero() -> None:
     (counted,) = make().statistics([("iris", "1")])
-    assert counted == Statistics(0, 0.0, 0, 0.0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert counted == Statistics(0, 0.0, 0, 0.0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, {}, 0.0)
 
 
 def test_each_step_of_a_request_is_counted_where_it_was() -> None:
@@ -44,6 +44,30 @@ def test_of_a_call_that_several_share_each_counts_the_whole() -> None:
     (counted,) = metrics.statistics([("iris", "1")])
     assert (counted.n_calls, counted.n_called) == (1, 3)
     assert (counted.inference_s, counted.queue_s) == (1.5, 0.75)
+
+
+def test_calls_are_told_apart_by_their_size() -> None:
+    metrics = make()
+    observer = metrics.observer("iris", "1")
+    observer.call_finished("predict", 12, 3, 0.5)
+    observer.call_finished("predict", 2, 1, 0.25)
+    observer.call_finished("predict_proba", 12, 1, 0.125)
+    metrics.observe_request("iris", "1", "predict", 200, 0.5, 2, 0.0625)
+    metrics.observer("iris", "2").call_finished("predict", 12, 1, 9.0)
+    (counted,) = metrics.statistics([("iris", "1")])
+    assert counted.sizes == {2: (2, 0.3125), 12: (2, 0.625)}
+    assert list(counted.sizes) == [2, 12]
+
+
+def test_a_client_cannot_fill_the_ledger_with_sizes() -> None:
+    metrics = make()
+    observer = metrics.observer("iris", "1")
+    for n_rows in range(1, 201):
+        observer.call_finished("predict", n_rows, 1, 0.5)
+    (counted,) = metrics.statistics([("iris", "1")])
+    assert counted.sizes == dict.fromkeys(range(1, 65), (1, 0.5))
+    assert counted.n_calls == 200
+    assert b"batch_sizes" not in metrics.render()[0]
 
 
 def test_processes_are_added_up_and_the_latest_answer_counts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,10 +67,15 @@ LAST = Family(
     _METHOD,
     is_latest=True,
 )
-COUNTED = (
+_SHOWN = (
     REQUESTS, DURATION, ROWS, BATCH_ROWS, BATCH_REQUESTS, INFERENCE, QUEUE_ROWS, REFUSALS, NONFINITE,
     ANSWERED, STEPS, LAST,
 )  # fmt: skip
+# For the Open Inference Protocol's statistics alone: a series for each size is too many for Prometheus.
+BATCH_SIZES = Family(
+    "demijohn_batch_sizes", "histogram", "Time of a call of so many rows.", (*_METHOD, "rows"), (math.inf,)
+)
+COUNTED = (*_SHOWN, BATCH_SIZES)
 
 # Known to whichever process is asked.
 RESTARTS = Family("demijohn_worker_restarts", "counter", "Workers that the server has replaced.")
@@ -80,4 +86,4 @@ MODEL_INFO = Family(
 BUILD_INFO = Family(
     "demijohn_build_info", "gauge", "The Demijohn that serves.", ("version", "python_version")
 )
-FAMILIES = (*COUNTED, RESTARTS, WORKERS, MODEL_INFO, BUILD_INFO)
+FAMILIES = (*_SHOWN, RESTARTS, WORKERS, MODEL_INFO, BUILD_INFO)

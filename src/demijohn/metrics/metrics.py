@@ -20,6 +20,7 @@ from .families import (
     ANSWERED,
     BATCH_REQUESTS,
     BATCH_ROWS,
+    BATCH_SIZES,
     BUILD_INFO,
     DURATION,
     INFERENCE,
@@ -42,8 +43,12 @@ from .statistics import Statistics, read_statistics
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 Positions = tuple[int, ...]
+Sizes = dict[int, int]  #: By rows in a call, the position of what is counted of such calls.
+Call = tuple[int, int, int, int, int, Sizes]
 
 _OK = 200
+_MOST_SIZES = 64  # of a method, in a process: clients choose them
+_OTHER_SIZES = ""
 
 # By a name of our own, since they are looked up for each request.
 _DURATION_BOUNDS = DURATION.bounds
@@ -79,7 +84,7 @@ class Metrics:
         # A mapping holds its file open, and by that our parent's lock: let go of it.
         self._values: memoryview[float] = memoryview(b"").cast("d")
         self._requests: dict[tuple[str, str, str, int], Positions] = {}
-        self._calls: dict[tuple[str, str, str], Positions] = {}
+        self._calls: dict[tuple[str, str, str], Call] = {}
         self._singles: dict[tuple[str, ...], int] = {}
 
     # What is counted ----------------------------------------------------------------------
@@ -135,14 +140,15 @@ class Metrics:
             )  # fmt: skip
             return
         called = key[:3]
-        sizes, joined, inference, step, _ = self._calls.get(called) or self._place_call(called)
+        sizes, joined, inference, step, _, by_size = self._calls.get(called) or self._place_call(called)
+        size = by_size.get(n_rows) or self._place_size(called, n_rows)
         # As most are, in one call: that costs as much as the half of its pairs.
         add_to(
             self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows,
             answered, duration_s, read, read_s, write, write_s,
             sizes, n_rows, sizes + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0, joined, 1.0, joined + 1, 1.0,
             inference, inference_s, inference + 1 + bisect_left(_DURATION_BOUNDS, inference_s), 1.0,
-            step, inference_s,
+            step, inference_s, size, inference_s, size + 1, 1.0,
         )  # fmt: skip
 
     def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
@@ -231,24 +237,31 @@ class Metrics:
     def _count_call(
         self, labels: tuple[str, str, str], n_rows: int, n_requests: int, duration_s: float, waited_s: float
     ) -> None:
-        rows, requests, inference, step, queue = self._place_call(labels)
+        rows, requests, inference, step, queue, by_size = self._place_call(labels)
+        size = by_size.get(n_rows) or self._place_size(labels, n_rows)
         add_to(
             self._values, rows, n_rows, rows + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0,
             requests, n_requests, requests + 1 + bisect_left(_SIZE_BOUNDS, n_requests), 1.0,
             inference, duration_s, inference + 1 + bisect_left(_DURATION_BOUNDS, duration_s), 1.0,
-            step, n_requests * duration_s, queue, waited_s,
+            step, n_requests * duration_s, queue, waited_s, size, duration_s, size + 1, 1.0,
         )  # fmt: skip
 
-    def _place_call(self, labels: tuple[str, str, str]) -> Positions:
-        positions = self._calls.get(labels)
-        if positions is None:
-            families = (BATCH_ROWS, BATCH_REQUESTS, INFERENCE)
-            steps = ("inference", "queue")
-            positions = self._calls[labels] = (
-                *[self._place(family, labels) for family in families],
-                *[self._place(STEPS, (*labels, step)) for step in steps],
+    def _place_call(self, labels: tuple[str, str, str]) -> Call:
+        call = self._calls.get(labels)
+        if call is None:
+            rows, requests, inference = (
+                self._place(family, labels) for family in (BATCH_ROWS, BATCH_REQUESTS, INFERENCE)
             )
-        return positions
+            step, queue = (self._place(STEPS, (*labels, step)) for step in ("inference", "queue"))
+            call = self._calls[labels] = (rows, requests, inference, step, queue, {})
+        return call
+
+    def _place_size(self, labels: tuple[str, str, str], n_rows: int) -> int:
+        sizes = self._calls[labels][-1]
+        if len(sizes) >= _MOST_SIZES:  # this one is not kept either
+            return self._place(BATCH_SIZES, (*labels, _OTHER_SIZES))
+        position = sizes[n_rows] = self._place(BATCH_SIZES, (*labels, str(n_rows)))
+        return position
 
 
 class ModelObserver:

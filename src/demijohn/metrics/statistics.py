@@ -15,6 +15,7 @@ from .families import (
     ANSWERED,
     BATCH_REQUESTS,
     BATCH_ROWS,
+    BATCH_SIZES,
     DURATION,
     LAST,
     REQUESTS,
@@ -43,6 +44,7 @@ class Statistics:
     inference_s: float  #: That their calls took.
     read_s: float  #: Reading and checking, of those that got 200.
     write_s: float  #: Writing their answers.
+    sizes: Mapping[int, tuple[int, float]]  #: By rows in a call: how many such calls, and their time.
     last: float  #: When a request last got 200, in seconds since 1970; 0.0: never.
 
 
@@ -64,6 +66,7 @@ def read_statistics(families: Families, model: str, version: str) -> Statistics:
         inference_s=mine.total(STEPS, "inference"),
         read_s=mine.total(STEPS, "read"),
         write_s=mine.total(STEPS, "write"),
+        sizes=mine.sizes(),
         last=max((values[0] for values in mine.children(LAST)), default=0.0),
     )
 
@@ -81,6 +84,15 @@ class _Mine:
             for labels, values in self._families.get(family.name, {}).items()
             if labels[: len(self._owner)] == self._owner and last in (None, labels[-1])
         ]
+
+    def sizes(self) -> dict[int, tuple[int, float]]:
+        """Add up the calls of each size, in order; those of sizes that were not told apart are left out."""
+        sizes: dict[int, tuple[int, float]] = {}
+        for labels, (seconds, count, *_) in self._families.get(BATCH_SIZES.name, {}).items():
+            if labels[: len(self._owner)] == self._owner and labels[-1]:
+                n_calls, so_far = sizes.get(int(labels[-1]), (0, 0.0))
+                sizes[int(labels[-1])] = (n_calls + int(count), so_far + seconds)
+        return dict(sorted(sizes.items()))
 
     def total(self, family: Family, last: str | None = None) -> float:
         """Add up the value of each child, or the sum that a histogram has."""

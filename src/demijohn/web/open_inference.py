@@ -185,7 +185,15 @@ def _statistics(predictor: Predictor, counted: Statistics) -> dict[str, Any]:
             "cache_hit": _duration(0, 0.0),  # nothing is answered from a cache
             "cache_miss": _duration(0, 0.0),
         },
-        "batch_stats": [],  # sizes are counted in ranges (GET /metrics), not one by one
+        "batch_stats": [
+            {
+                "batch_size": n_rows,
+                "compute_input": _duration(0, 0.0),  # counted by request, above
+                "compute_infer": _duration(n_calls, seconds),
+                "compute_output": _duration(0, 0.0),
+            }
+            for n_rows, (n_calls, seconds) in counted.sizes.items()
+        ],
     }
 
 

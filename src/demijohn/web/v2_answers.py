@@ -113,6 +113,15 @@ class V2Durations(Struct):
     cache_miss: V2Duration
 
 
+class V2BatchStatistics(Struct):
+    """Calls of one number of rows; their inputs and outputs are counted by request, not here."""
+
+    batch_size: int
+    compute_input: V2Duration
+    compute_infer: V2Duration
+    compute_output: V2Duration
+
+
 class V2ModelStatistics(Struct):
     """One version of a model; `last_inference` is in milliseconds since 1970."""
 
@@ -122,7 +131,7 @@ class V2ModelStatistics(Struct):
     inference_count: int
     execution_count: int
     inference_stats: V2Durations
-    batch_stats: list[Any]
+    batch_stats: list[V2BatchStatistics]
 
 
 class V2Statistics(Struct):
