@@ -34,6 +34,8 @@ class Settings:
     max_elements: int = 1_000_000  #: Most values in one JSON body, and texts in a binary one.
     max_depth: int = 64  #: Deepest nesting of one JSON body.
     max_pixels: int = MAX_PIXELS  #: Most pixels in all images of one request.
+    #: Shortest answer that is compressed, in bytes, where the client asks for that; 0: none is.
+    compress_min_bytes: int = 4096
     deadline_s: float = 30.0  #: Longest from entering our callable to the answer, in seconds.
     max_batch_size: int = 256  #: Most rows that are joined into one call of a model.
     max_queue_rows: int = 0  #: Most rows that wait for one model; 0 means 4 × max_batch_size.
@@ -58,8 +60,9 @@ class Settings:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{PREFIX}{name.upper()} must be more than 0")
-        if self.trusted_proxies < 0:
-            raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must not be negative")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{PREFIX}{name.upper()} must not be negative")
         if self.acceleration not in ACCELERATIONS:
             raise ConfigurationError(
                 f"{PREFIX}ACCELERATION cannot be {self.acceleration!r}: choose {', '.join(ACCELERATIONS)}"
@@ -146,6 +149,7 @@ _POSITIVE = (
     "max_body_bytes", "max_elements", "max_depth", "max_pixels", "deadline_s", "max_batch_size",
     "max_queue_rows", "max_queue_s", "body_timeout_s",
 )  # fmt: skip
+_NOT_NEGATIVE = ("compress_min_bytes", "trusted_proxies")
 
 
 def _read(key: str, raw: Any, read: Callable[[Any], Any]) -> Any:

@@ -92,6 +92,19 @@ def check_inference(client: Any) -> None:
     )
 
 
+def check_large_answers(client: Any) -> None:
+    """Long enough to be compressed."""
+    many = np.tile(X, (2000, 1))
+    for compression, is_binary in itertools.product(("gzip", "deflate"), (True, False)):
+        answer = client.infer(
+            "plane",
+            [tensor("x", "FP64", many)],
+            outputs=[triton.InferRequestedOutput("predict", binary_data=is_binary)],
+            response_compression_algorithm=compression,
+        )
+        np.testing.assert_allclose(answer.as_numpy("predict"), np.tile(PLANE, 2000))
+
+
 def check_bodies(client: Any) -> None:
     """A body that somebody else is to send, and an answer that somebody else has got."""
     body, head = client.generate_request_body([tensor("x", "FP64", X)])
@@ -205,6 +218,7 @@ def main(address: str) -> None:
     check_what_is_told(client)
     check_what_is_refused(client)
     check_inference(client)
+    check_large_answers(client)
     check_bodies(client)
     check_outputs(client)
     check_columns(client)

@@ -106,6 +106,8 @@ def test_a_model_that_does_not_predict_answers_by_its_first_method(server: Serve
         ("POST", "/v2/repository/index", b"true", 400),
         ("POST", "/v2/repository/models/plane/load", b"{}", 403),
         ("POST", "/v2/repository/models/plane/unload", b"", 403),
+        ("POST", "/v2/models/plane/generate", b'{"text_input":"a"}', 501),
+        ("POST", "/v2/models/plane/versions/1/generate_stream", b"{}", 501),
         ("GET", "/v2/systemsharedmemory/status", None, 501),
         ("POST", "/v2/cudasharedmemory/region/r/register", b"{}", 501),
         ("GET", "/v2/models/plane/trace/setting", None, 501),

@@ -102,6 +102,7 @@ def v2_body(rows: list[list[float]] | None = None, **more: Any) -> bytes:
 
 
 V2_JSON = v2_body()
+V2_LONG = v2_body([[1.0, 2.0, 3.0]] * 2_000)
 V2_BYTES = v2_client.request(
     {"x": ("FP64", np.ones((2, 3)))}, is_binary=True, parameters={"binary_data_output": True}
 )
@@ -137,6 +138,11 @@ SERVED: dict[str, bytes] = {
     "csv answer of formulas": post("/models/forest/predict", "[[0,1,2]]", ("Accept", "text/csv")),
     "weighed answers": post(PREDICT, ROWS, ("Accept", "application/json;q=0.1, text/csv")),
     "no such answer": post(PREDICT, ROWS, ("Accept", "image/png")),
+    "gzipped answer": post(PREDICT, LONG, ("Accept-Encoding", "gzip, deflate, br")),
+    "deflated answer": post(PREDICT, LONG, ("Accept-Encoding", "gzip;q=0.1, deflate")),
+    "short answer": post(PREDICT, ROWS, ("Accept-Encoding", "gzip")),
+    "gzipped csv answer": post(PREDICT, LONG, ("Accept-Encoding", "gzip"), ("Accept", "text/csv")),
+    "gzipped refusal": post(PREDICT, "[" + ",".join(["[1]"] * 30) + "]", ("Accept-Encoding", "gzip")),
     # What cannot be read
     "nothing": post(PREDICT, ""),
     "broken": post(PREDICT, "[[1,2"),
@@ -208,6 +214,7 @@ SERVED: dict[str, bytes] = {
     "v2 no version": post("/v2/models/plane/versions/7/infer", V2_JSON),
     "v2 any answer": post(V2, V2_JSON, ("Accept", "image/png")),
     "v2 encoding": post(V2, V2_JSON, ("Content-Encoding", "br")),
+    "v2 gzipped answer": post(V2, V2_LONG, ("Accept-Encoding", "gzip")),
     "v2 foreign host": post(V2, V2_JSON, host="evil.test"),
     "v2 origin": post(V2, V2_JSON, ("Origin", "http://evil.test")),
     "v2 too large": post(V2, " " * (LIMIT + 1)),
@@ -271,6 +278,7 @@ HOSTED: dict[str, bytes] = {
     "no model": post("/ml/models/nobody/predict", ROWS, _KEY),
     "no route": post("/ml/nowhere", ROWS, _KEY),
     "friend": post(_ML, ROWS, _KEY, ("Origin", FRIEND)),
+    "gzipped answer for a friend": post(_ML, LONG, _KEY, ("Origin", FRIEND), ("Accept-Encoding", "gzip")),
     "friend without key": post(_ML, ROWS, ("Origin", FRIEND)),
     "like a friend": post(_ML, ROWS, _KEY, ("Origin", f"{FRIEND}.evil.test")),
     "preflight": bare("OPTIONS", _ML, ("Origin", FRIEND), ("Access-Control-Request-Method", "POST")),

@@ -25,6 +25,7 @@ from . import row_forms, row_streams, streams
 from .accept import choose_media_type
 from .answer_pieces import count_nonfinite
 from .bodies import check_length, read_body, read_encodings
+from .compression import choose_encoding, compress
 from .errors import form_of
 from .services import Services, services
 
@@ -92,6 +93,7 @@ class Head(NamedTuple):
     of_protocol: str  #: What the protocol's ``read_head`` made of them.
     length: int | None  #: Of the body, compressed, where the headers tell it.
     encodings: Sequence[str]  #: How the body is compressed, the last step first.
+    answer_encoding: str  #: How the answer may be compressed; "": not at all.
 
 
 def read_head(environ: Mapping[str, Any], protocol: InferenceProtocol, settings: Settings) -> Head:
@@ -104,7 +106,8 @@ def read_head(environ: Mapping[str, Any], protocol: InferenceProtocol, settings:
     """
     media_type = choose_media_type(environ.get("HTTP_ACCEPT"), protocol.ANSWERS)
     length = check_length(environ, settings.max_body_bytes)
-    return Head(media_type, protocol.read_head(environ), length, read_encodings(environ))
+    answer_encoding = choose_encoding(environ.get("HTTP_ACCEPT_ENCODING"))
+    return Head(media_type, protocol.read_head(environ), length, read_encodings(environ), answer_encoding)
 
 
 def answer_route(
@@ -138,7 +141,9 @@ def answer_route(
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
         settings = shared.settings
-        media_type, of_protocol, length, encodings = head or read_head(environ, protocol, settings)
+        media_type, of_protocol, length, encodings, answer_encoding = head or read_head(
+            environ, protocol, settings
+        )
         body = read_body(environ, stream, length, encodings, settings.max_body_bytes)
         arrived = monotonic()
         inference = protocol.decode(body, of_protocol, settings)
@@ -148,10 +153,11 @@ def answer_route(
         else:
             response = predictor.predict(method, inference, deadline)
         answered = monotonic()
-        answer = protocol.encode(response, inference, media_type)
+        plain = protocol.encode(response, inference, media_type)
+        answer = compress(plain, answer_encoding, settings.compress_min_bytes) if answer_encoding else plain
         status, n_rows, inference_s, method = 200, response.n_rows, response.inference_s, response.method
         around_s = (response.asked - arrived, monotonic() - answered)
-        if answer.content_type != native.JSON or _NULL in answer.body or verb:  # these write NaN as it is
+        if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
             _count_nonfinite(shared, predictor, response)
         return answer
     except DemijohnError as error:

@@ -79,6 +79,11 @@ def refuse_extension(**_: Any) -> Response:
     raise NotOffered("Shared memory, trace and logging settings are not offered; send tensors in the body")
 
 
+def refuse_generate(**_: Any) -> Response:
+    """Answer Triton's extension for models of language, whose inputs and outputs have no tensors."""
+    raise NotOffered("generate is not offered: send tensors to infer; a model of texts takes BYTES")
+
+
 # A model ----------------------------------------------------------------------------------
 
 
@@ -222,6 +227,11 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
         )
     ],
     *repository.ROUTES,
+    *[
+        ("POST", path + end, refuse_generate)
+        for path in (_MODEL, _VERSION)
+        for end in ("/generate", "/generate_stream")
+    ],
     *[
         (method, path, refuse_extension)
         for path in (
