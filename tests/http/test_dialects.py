@@ -1,15 +1,6 @@
 """The dialects of other servers, through real servers: ``serve folder`` and somebody's app.
 
-Cases of TensorFlow Serving's ``model_servers/http_rest_api_handler_test.cc``, written anew:
-
-| its cases | here |
-|---|---|
-| ``kPathRegex``, ``UnsupportedApiCalls`` | covered; another method is 405, GET /v1/models KServe's |
-| a version that is no number, or too large a one | covered: 404, as versions may be names here |
-| ``PredictModelNameVersionErrors``, ``PredictRequestErrors`` | covered |
-| ``Predict``: latest and one version, signature name, columns | covered |
-| ``Regress``, ``Classify`` | covered |
-| ``GetStatus``: all versions, one; metadata | covered |
+Their own tests' cases are in ``tests/clients/CASES.md``.
 """
 
 from __future__ import annotations
@@ -202,7 +193,10 @@ def test_the_address_of_a_prediction_takes_post_alone(
         b"", b"instances = [1, 2]", b"[[1,2,3]]", b"{}", b'{"instances":[]}', b'{"instances":[[1,2]]}',
         b'{"instances":[[1,2,"3"]]}', b'{"instances":[[1,2,NaN]]}', b'{"instances":[{"other":[1,2,3]}]}',
         b'{"instances":[[1,2,3]],"inputs":[[1,2,3]]}', b'{"instances":[[1,2,3]],"signature_name":"nobody"}',
-        b'{"instances":[[1,2,{"b64":"MQ=="}]]}', b'{"inputs":{"inputs":3}}', b'{"inputs":{"a":[[1,2,3]]}}',
+        b'{"instances":[[1,2,3],{"inputs":[1,2,3]}]}', b'{"instances":[{"inputs":[1,2,3]},[1,2,3]]}',
+        b'{"instances":[[1,2,3],[1,2]]}', b'{"instances":[[1,2,3],[[1,2,3]]]}', b'{"instances":[1,[1]]}',
+        b'{"instances":[[1,2,3],["a","b","c"]]}',
+        b'{"instances":[[1,2,{"b64":"MQ=="}]]}', b'{"inputs":{"inputs":3}}', b'{"inputs":{"inputs":{"b64":"MQ=="}}}', b'{"inputs":{"a":[[1,2,3]]}}',
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_400(place: tuple[Server, str], body: bytes) -> None:
@@ -255,6 +249,7 @@ def test_the_models_are_listed_by_name(place: tuple[Server, str]) -> None:
     "body",
     [
         {"dataframe_split": {"columns": ["a", "b", "c"], "index": [0, 1, 2], "data": folder.ROWS}},
+        {"dataframe_split": {"index": [1], "data": folder.ROWS}},
         {"instances": folder.ROWS},
         {"inputs": folder.ROWS},
         {"inputs": folder.ROWS, "params": {}},

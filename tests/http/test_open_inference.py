@@ -58,6 +58,17 @@ def test_a_body_that_is_the_tensor_is_answered_in_bytes(server: Server) -> None:
     check_v2_error(server.request("POST", INFER, b"\0" * 9, **{v2_client.HEAD_LENGTH: "0"}), 400)
 
 
+def test_a_raw_body_may_come_in_chunks_and_be_a_text(server: Server, app: Server) -> None:
+    pieces = (X.tobytes()[start : start + 7] for start in range(0, X.nbytes, 7))
+    answer = server.http.request(
+        "POST", server.url + INFER, body=pieces, headers={v2_client.HEAD_LENGTH: "0"}
+    )
+    _, outputs = v2_client.read_answer(answer.data, answer.headers[v2_client.HEAD_LENGTH])
+    assert outputs["predict"].tolist() == PLANE.tolist()
+    _, outputs = infer(app, Sent("grüezi".encode(), "0"), "/ml/v2/models/shout/infer")
+    assert outputs["predict"].tolist() == ["GRÜEZI".encode()]
+
+
 def test_a_table_takes_an_input_for_each_column(server: Server) -> None:
     frame = folder.table_rows().iloc[[0, 1, 3]]
     kinds = frame["kind"].to_numpy(dtype=object)

@@ -200,6 +200,13 @@ SERVED: dict[str, bytes] = {
     "v2 version": post("/v2/models/double/versions/9/infer", v2_body([[1.0]])),
     "v2 binary": post(V2, V2_BYTES.body, (v2_client.HEAD_LENGTH, V2_BYTES.head)),
     "v2 raw": post(V2, np.ones((2, 3)).tobytes(), (v2_client.HEAD_LENGTH, "0")),
+    "v2 raw, chunked": post(
+        V2,
+        wire.chunked([np.ones((2, 3)).tobytes()]),
+        ("Content-Length", "-"),
+        CHUNKED,
+        (v2_client.HEAD_LENGTH, "0"),
+    ),
     "v2 no content type": post(V2, V2_JSON, ("Content-Type", "-")),
     "v2 gzip": post(V2, gzip.compress(V2_JSON, mtime=0), ("Content-Encoding", "gzip")),
     "v2 outputs": post(

@@ -1,22 +1,4 @@
-"""MLflow's scoring protocol as pure functions.
-
-Cases of MLflow's ``tests/pyfunc/test_scoring_server.py`` (3.17), written anew:
-
-| MLflow's case | here |
-|---|---|
-| invalid JSON input, invalid CSV input, invalid pandas input format | covered |
-| malformed pandas split, missing or several input fields, a list | covered |
-| incompatible data, incorrect rows and columns | covered over HTTP (``tests/http/test_dialects.py``) |
-| successfully evaluates split, records, instances, inputs, CSV (also without a charset) | covered |
-| CSV that is not UTF-8 | covered |
-| unsupported content type, charsets, unknown content type parameters | covered |
-| params, params that the model does not take | covered: refused (MLflow ignores them) |
-| JSON serialisation of numpy, dates, bytes, DataFrames | covered |
-| NaN in answers | null: MLflow's bare ``NaN`` is no JSON |
-| unified LLM input | covered |
-| Parquet | does not apply yet: 415 |
-| ``get_cmd``, signals, environments, timeouts of uvicorn | do not apply |
-"""
+"""MLflow's scoring protocol as pure functions; MLflow's own cases are in ``tests/clients/CASES.md``."""
 
 from __future__ import annotations
 

@@ -1,24 +1,4 @@
-"""TensorFlow Serving's REST API as pure functions.
-
-Cases of TensorFlow Serving's ``util/json_tensor_test.cc``, written anew:
-
-| its cases | here |
-|---|---|
-| rows without and with names, columns, signature names, several outputs | covered |
-| base64: scalars, lists, named, malformed | covered |
-| base64 as a scalar beside columns (``"bin_tensor": {"b64": ...}``) | refused: axis 0 is the row |
-| integers and floats mixed in a float tensor | covered by ``tests/test_casting.py`` |
-| NaN and Infinity, in and out | covered; NaN is a missing value |
-| empty document, no object, both or neither of instances and inputs | covered |
-| a signature name that is no text | covered |
-| ragged rows, other types, names, integers out of range | ``tests/test_signature.py`` |
-| a buffer that does not end in NUL | does not apply |
-| examples: features, context, base64, lists; malformed ones | covered |
-| results of classify and regress, labels without scores | covered; scores always come |
-| errors of tensors without axis 0 in answers | does not apply: outputs have rows |
-
-Those of ``model_servers/http_rest_api_handler_test.cc`` are in ``tests/http/test_dialects.py``.
-"""
+"""TensorFlow Serving's REST API as pure functions; its own cases are in ``tests/clients/CASES.md``."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def describe(shared: Services, root: str) -> dict[str, Any]:
 
 def _options(shared: Services, root: str) -> dict[str, Any]:
     text = (
-        "Fitted models over HTTP. Bodies may be compressed (`Content-Encoding: gzip` or `deflate`), and so are "
-        "long answers for clients that say so (`Accept-Encoding`). "
+        "Fitted models over HTTP. Bodies may be compressed (`Content-Encoding: gzip` or `deflate`), and so "
+        "are long answers for clients that say so (`Accept-Encoding`). "
         "`text/csv` bodies have a header line unless sent as `text/csv; header=absent`. Arrow and Parquet "
         "are tables; npy is one array of rows, npz an array for each input by name; JSON lines are rows. "
         "CSV, JSON lines and Arrow streams may be longer than other bodies where `Accept` names one of "
