@@ -60,6 +60,10 @@ demo: $(INSTALLED) ## Fit five models on real data, serve them and a function; A
 test: install ## Run every test, two files at a time; ARGS="tests/web -n 0" reaches pytest
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Let 100,000 spoiled bodies at each decoder (many minutes); ARGS="-k v2" takes some
+	FUZZ_EXAMPLES=100000 $(BIN)/pytest -n 2 --dist load --hypothesis-show-statistics tests/protocols/test_fuzz.py $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## Look at format, style, types, floors and docs; run no test
 	$(BIN)/ruff format --check

@@ -196,7 +196,8 @@ def test_the_address_of_a_prediction_takes_post_alone(
         b'{"instances":[[1,2,3],{"inputs":[1,2,3]}]}', b'{"instances":[{"inputs":[1,2,3]},[1,2,3]]}',
         b'{"instances":[[1,2,3],[1,2]]}', b'{"instances":[[1,2,3],[[1,2,3]]]}', b'{"instances":[1,[1]]}',
         b'{"instances":[[1,2,3],["a","b","c"]]}',
-        b'{"instances":[[1,2,{"b64":"MQ=="}]]}', b'{"inputs":{"inputs":3}}', b'{"inputs":{"inputs":{"b64":"MQ=="}}}', b'{"inputs":{"a":[[1,2,3]]}}',
+        b'{"instances":[[1,2,{"b64":"MQ=="}]]}', b'{"inputs":{"inputs":3}}',
+        b'{"inputs":{"inputs":{"b64":"MQ=="}}}', b'{"inputs":{"a":[[1,2,3]]}}',
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_400(place: tuple[Server, str], body: bytes) -> None:

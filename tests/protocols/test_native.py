@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import (
     DecodeError,
-    DemijohnError,
     ModelError,
     ParameterMismatch,
     Problem,
@@ -181,16 +178,6 @@ def test_another_media_type_or_charset_is_refused_before_the_body_is_looked_at(c
 def test_what_is_no_json_cannot_be_read() -> None:
     with pytest.raises(DecodeError):
         native.decode(b"[1", "", SETTINGS)
-
-
-@given(st.binary(max_size=60), st.sampled_from(["", "text/csv", "text/csv; header=absent"]))
-def test_any_bytes_are_read_or_refused_as_a_request_error(body: bytes, content_type: str) -> None:
-    outcome: Any
-    try:
-        outcome = native.decode(body, content_type, SETTINGS)
-    except DemijohnError as error:
-        outcome = error.status
-    assert isinstance(outcome, InferenceRequest) or outcome in {400, 422}
 
 
 # Answers ----------------------------------------------------------------------------------

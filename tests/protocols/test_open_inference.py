@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tests import v2_client
@@ -25,7 +25,6 @@ from demijohn.errors import (
     NotOffered,
     Problem,
     QueueFull,
-    RequestError,
     SignatureMismatch,
 )
 from demijohn.messages import (
@@ -40,7 +39,6 @@ from demijohn.messages import (
 from demijohn.protocols import open_inference
 
 SETTINGS = Settings(max_elements=1_000)
-FUZZED = 2_000
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
 
 
@@ -298,60 +296,6 @@ def test_more_texts_than_are_allowed_are_too_many() -> None:
     texts = np.full(1_001, "", dtype=object)
     with pytest.raises(BodyTooLarge):
         decode(v2_client.request({"x": ("BYTES", texts)}, is_binary=True))
-
-
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 300)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=2),
-    max_leaves=6,
-)
-
-
-def mostly(*usual: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(usual) | st.sampled_from(usual) | JSON_VALUES
-
-
-FUZZED_TENSORS = st.fixed_dictionaries(
-    {
-        "name": mostly("x", "y"),
-        "datatype": mostly(*v2_client.DTYPES, "BYTES", "BF16"),
-        "shape": mostly([1], [2, 1]),
-    },
-    optional={
-        "data": mostly([1], [[1], [2]], ["a"], [True]),
-        "parameters": mostly({"binary_data_size": 4}, {"binary_data_size": 8}, {}),
-    },
-)
-FUZZED_REQUESTS = st.fixed_dictionaries(
-    {"inputs": st.lists(FUZZED_TENSORS, max_size=3) | JSON_VALUES},
-    optional={"id": JSON_VALUES, "parameters": JSON_VALUES, "outputs": mostly([{"name": "predict"}])},
-)
-
-
-@settings(max_examples=FUZZED, deadline=None)
-@given(FUZZED_REQUESTS | JSON_VALUES, st.binary(max_size=20), st.sampled_from(["", "0", "right", "wrong"]))
-def test_whatever_comes_is_a_request_or_an_error_of_its_sender(document: Any, rest: bytes, kind: str) -> None:
-    head = json.dumps(document).encode()
-    length = {"right": str(len(head)), "wrong": str(len(head) // 2)}.get(kind, kind)
-    try:
-        request = open_inference.decode(head + (rest if kind != "" else b""), length, SETTINGS)
-    except RequestError:
-        return
-    assert isinstance(request.inputs, (Matrix, NamedTensors, RawTensor))
-
-
-@settings(max_examples=FUZZED, deadline=None)
-@given(st.binary(max_size=60), st.sampled_from(["", "0", "2", "20"]))
-def test_whatever_bytes_come_are_an_error_of_their_sender(body: bytes, head: str) -> None:
-    try:
-        open_inference.decode(body, head, SETTINGS)
-    except RequestError:
-        return
-    assert head == "0"
 
 
 # Answers ----------------------------------------------------------------------------------

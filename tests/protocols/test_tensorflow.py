@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from demijohn.config import Settings
@@ -24,7 +24,6 @@ from demijohn.errors import (
     ModelNotFound,
     NotOffered,
     NotReady,
-    RequestError,
     RouteNotFound,
     SignatureMismatch,
     UnsupportedMediaType,
@@ -371,22 +370,3 @@ def test_bytes_come_back(values: list[bytes]) -> None:
     answer = encode({"x_bytes": array})["predictions"]
     assert [base64.b64decode(one["b64"]) for one in answer] == values
     assert decode({"instances": answer}).inputs == Rows(values)
-
-
-FRAGMENTS = st.sampled_from(
-    ["{", "}", "[", "]", ",", ":", '"instances"', '"inputs"', '"examples"', '"context"', '"signature_name"',
-     '"b64"', '"aGk="', "1", "-0.5", "1e999", "null", "true", '"x"', "NaN", "-Infinity", "Inf",
-     " ", "\\", '"']
-)  # fmt: skip
-BODIES = st.binary(max_size=60) | st.lists(FRAGMENTS, max_size=25).map(lambda parts: "".join(parts).encode())
-
-
-@settings(max_examples=2_000, deadline=None)
-@given(BODIES, st.sampled_from(tensorflow.VERBS))
-def test_any_body_is_read_or_refused(body: bytes, verb: str) -> None:
-    outcome: Any
-    try:
-        outcome = tensorflow.decode(body, verb, SETTINGS)
-    except RequestError as error:
-        outcome = text_of(error)
-    assert isinstance(outcome, (InferenceRequest, str))

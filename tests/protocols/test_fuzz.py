@@ -1,0 +1,260 @@
+"""Whatever bytes come, each decoder reads or refuses them: nothing else is raised, little memory is used.
+
+2,000 bodies each in ``make test``, 100,000 each in ``make fuzz``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import resource
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests import v2_client
+from tests.dialect_clients import CLIENTS
+from tests.images import jpeg, png
+
+from demijohn.config import Settings
+from demijohn.errors import NotOffered, RequestError
+from demijohn.messages import ImageBody, InferenceRequest, RawTensor
+from demijohn.protocols import PROTOCOLS, mlflow, native, open_inference, tensorflow
+from demijohn.protocols.image_media import Images
+from demijohn.signature import Signature, TensorSpec
+from demijohn.web.bodies import read_body
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
+SETTINGS = Settings(max_elements=200, max_depth=20, max_pixels=10_000)
+MOST_BYTES = 2**30  #: That all examples of a decoder may add to this process.
+BOUND = 10_000  #: Of a body, decompressed.
+
+SIGNATURES = [
+    Signature("matrix", (TensorSpec("x", "float64", (-1, 2)),), {}),
+    Signature("table", (TensorSpec("a", "float64", nullable=True), TensorSpec("b", "str")), {}),
+    Signature("tensors", (TensorSpec("x", "int8", (-1, -1)), TensorSpec("y", "bool", (-1, 2))), {}),
+]
+
+TABLE = {"a": np.array([1.5, -2.0]), "b": np.array(["x", "é"], dtype=object)}
+MATRIX = {"x": np.array([[1.5, -2.0], [0.25, 4.0]])}
+SEVERAL = {"x": np.array([[1, 2]], np.int8), "y": np.array([[True, False]])}
+
+_PUNCTUATION = ["{", "}", "[", "]", ",", ":", '"', "\\", " ", "\n", "\\u0000", "\\ud800", "\ufeff"]
+_VALUES = [
+    "1", "-0.5", "1e999", "9" * 400, "18446744073709551616", "-9223372036854775809", "null", "true", "false",
+    '"x"', '""', "NaN", "-Infinity", "Inf", "[]", "{}", "[[1,2],[3,4]]", '{"b64":"aGk="}', '{"b64":"aGk"}',
+]  # fmt: skip
+_KEYS = [
+    "instances", "inputs", "outputs", "dataframe_split", "dataframe_records", "columns", "data", "index",
+    "params", "examples", "context", "signature_name", "b64", "x", "a", "b", "name", "shape", "datatype",
+    "parameters", "id", "binary_data_size", "binary_data", "classification", "messages", "prompt", "input",
+]  # fmt: skip
+TOKENS = [token.encode() for token in (*_PUNCTUATION, *_VALUES, *(f'"{key}":' for key in _KEYS))]
+CSV_TOKENS = [
+    token.encode() for token in ("a,b", "x", "1", "-1.5", ",", '"', "\r\n", "\n", "\r", ";", "\0", "é", "nan")
+]
+
+Read = Callable[[bytes, str], object]
+
+
+class Decoder(NamedTuple):
+    """What reads bodies; some are told a word beside."""
+
+    read: Read
+    seeds: Sequence[bytes]
+    words: Sequence[str] = ("",)
+    tokens: Sequence[bytes] = TOKENS
+    tell: str = ""  #: A client of ``CLIENTS``, that reads the errors.
+
+
+def written(*clients: str) -> list[bytes]:
+    sent = [CLIENTS[client][1].write(tensors) for client in clients for tensors in (MATRIX, TABLE, SEVERAL)]
+    return [one.body for one in sent if one is not None]
+
+
+def in_bytes() -> list[bytes]:
+    """Return requests with their head's length before them, as ``read_v2_bytes`` takes it off."""
+    sent = [CLIENTS["v2 in bytes"][1].write(tensors) for tensors in (MATRIX, TABLE, SEVERAL)]
+    halves = {"x": ("BF16", np.ones((1, 2), np.float32)), "y": ("FP16", np.ones((1, 2), np.float16))}
+    bodies = [(one.body, one.environ[HEAD]) for one in sent if one is not None]
+    spoiled = v2_client.request(halves, is_binary=True)
+    return [head.encode() + b"\n" + body for body, head in (*bodies, (spoiled.body, spoiled.head))]
+
+
+HEAD = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
+
+
+def read_v2_bytes(body: bytes, word: str) -> object:
+    head, _, rest = body.partition(b"\n")
+    return open_inference.decode(rest, word or head.decode("latin-1"), SETTINGS)
+
+
+def read_image(body: bytes, media_type: str) -> object:
+    return Images(SETTINGS.max_pixels, media_type or None).open(body).pixels(3)
+
+
+def read_compressed(body: bytes, encoding: str) -> object:
+    content = read_body({}, BytesIO(body), len(body), encoding.split(), BOUND)
+    assert len(content) <= BOUND
+    return content
+
+
+EXAMPLES_IN_CONTEXT = b'{"context":{"b":"x"},"examples":[{"a":[NaN]}]}'
+_JSON = "application/json"
+_PICTURE = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+_BOMB = gzip.compress(bytes(BOUND * 100))
+
+DECODERS = {
+    "native": Decoder(
+        lambda body, head: native.decode(body, head, SETTINGS),
+        written("native rows", "native columns", "mlflow split", "mlflow records"),
+        ("", _JSON),
+        tell="native rows",
+    ),
+    "native CSV": Decoder(
+        lambda body, head: native.decode(body, head, SETTINGS),
+        [b"a,b\r\n1,x\r\n2,y\r\n", b'1,2\n"3",4\n'],
+        ("text/csv", "text/csv; header=absent"),
+        CSV_TOKENS,
+        "native rows",
+    ),
+    "v2": Decoder(
+        lambda body, _: open_inference.decode(body, "", SETTINGS), written("v2 in JSON"), tell="v2 in JSON"
+    ),
+    "v2 in bytes": Decoder(read_v2_bytes, in_bytes(), ("", "0"), tell="v2 in bytes"),
+    "tensorflow": Decoder(
+        lambda body, verb: tensorflow.decode(body, verb, SETTINGS),
+        [
+            *written("tensorflow rows", "tensorflow columns"),
+            b'{"context":{"b":"x"},"examples":[{"a":[NaN]}]}',
+        ],
+        tensorflow.VERBS,
+        tell="tensorflow rows",
+    ),
+    "mlflow": Decoder(
+        lambda body, head: mlflow.decode(body, head, SETTINGS),
+        written("mlflow split", "mlflow records", "mlflow columns"),
+        mlflow.BODIES,
+        tell="mlflow columns",
+    ),
+    "images": Decoder(read_image, [png(_PICTURE), jpeg(_PICTURE)], ("", "image/png", "image/jpeg")),
+    "compressed": Decoder(
+        read_compressed,
+        [gzip.compress(b"[1]"), zlib.compress(b"[1]" * 50), _BOMB, gzip.compress(b"") * 9],
+        ("gzip", "deflate", "gzip deflate"),
+    ),
+}
+
+
+def spoil(seed: int, decoder: Decoder) -> bytes:
+    """Return a good body with a few pieces taken out, put in, doubled or taken from another."""
+    chance = random.Random(seed)
+    body = chance.choice(decoder.seeds)
+    for _ in range(chance.randint(1, 4)):
+        start = chance.randint(0, len(body))
+        end = start + chance.choice([0, 1, 1, 2, 8, 20])
+        other = chance.choice(decoder.seeds)
+        place = chance.randint(0, len(other))
+        put = chance.choice(
+            [chance.choice(decoder.tokens), chance.randbytes(chance.randint(0, 4)), body[start:end] * 2,
+             other[place : place + 30], b""]
+        )  # fmt: skip
+        body = body[:start] + put + body[end:]
+    return body
+
+
+def bodies(decoder: Decoder) -> st.SearchStrategy[bytes]:
+    # One number draws a whole body: hypothesis would draw each piece of it, for five times as long.
+    mutants = st.integers(0, 2**64 - 1).map(lambda seed: spoil(seed, decoder))
+    fragments = st.lists(st.sampled_from(decoder.tokens), max_size=25).map(b"".join)
+    return st.one_of(mutants, mutants, mutants, fragments, st.binary(max_size=100))
+
+
+BODIES = {name: st.tuples(bodies(one), st.sampled_from(one.words)) for name, one in DECODERS.items()}
+
+
+def _size_of_process() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """Let this process grow by ``MOST_BYTES`` at most: beyond that, a decoder raises MemoryError."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_size_of_process() + MOST_BYTES, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_comes_is_read_or_refused(name: str, data: st.DataObject) -> None:
+    decoder = DECODERS[name]
+    body, word = data.draw(BODIES[name])
+    refusal = None
+    try:
+        request = decoder.read(body, word)
+        if isinstance(request, InferenceRequest) and not isinstance(request.inputs, ImageBody):
+            SIGNATURES[len(body) % len(SIGNATURES)].validate(request.inputs)
+    except (RequestError, NotOffered) as error:
+        refusal = error
+    if refusal is not None and decoder.tell:
+        dialect, client = CLIENTS[decoder.tell]
+        assert client.read_error(PROTOCOLS[dialect].encode_error(refusal, "id"))
+
+
+# Of the dialect with the most to be wrong: documents that are nearly right ----------------
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 300)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=6,
+)
+
+
+def mostly(*usual: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(usual) | st.sampled_from(usual) | JSON_VALUES
+
+
+FUZZED_TENSORS = st.fixed_dictionaries(
+    {
+        "name": mostly("x", "y"),
+        "datatype": mostly(*v2_client.DTYPES, "BYTES", "BF16"),
+        "shape": mostly([1], [2, 1]),
+    },
+    optional={
+        "data": mostly([1], [[1], [2]], ["a"], [True]),
+        "parameters": mostly({"binary_data_size": 4}, {"binary_data_size": 8}, {}),
+    },
+)
+FUZZED_REQUESTS = st.fixed_dictionaries(
+    {"inputs": st.lists(FUZZED_TENSORS, max_size=3) | JSON_VALUES},
+    optional={"id": JSON_VALUES, "parameters": JSON_VALUES, "outputs": mostly([{"name": "predict"}])},
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(FUZZED_REQUESTS | JSON_VALUES, st.binary(max_size=20), st.sampled_from(["", "0", "right", "wrong"]))
+def test_a_v2_document_is_a_request_or_an_error_of_its_sender(document: Any, rest: bytes, kind: str) -> None:
+    head = json.dumps(document).encode()
+    length = {"right": str(len(head)), "wrong": str(len(head) // 2)}.get(kind, kind)
+    try:
+        request = open_inference.decode(head + (rest if kind != "" else b""), length, SETTINGS)
+    except RequestError:
+        return
+    assert isinstance(request, InferenceRequest)
+    assert isinstance(request.inputs, RawTensor) == (kind == "0")
