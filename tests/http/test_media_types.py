@@ -17,6 +17,8 @@ from tests.http.folder import FORMULAS, ROWS
 from tests.parquet_files import deep_file
 from tests.servers import Server
 
+from demijohn.protocols import native
+
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 NPY, NPZ = "application/x-npy", "application/x-npz"
@@ -178,3 +180,35 @@ def test_what_is_wrong_with_a_parquet_file_is_told(server: Server) -> None:
     refused(deep_file(50_000), 400, "unreadable_body")
     refused(parquet(pa.table({"x": np.zeros(9 << 20)}), compression="zstd"), 413, "body_too_large")
     refused(parquet(PLANE.select(["a", "b"])), 422, "signature_mismatch")
+
+
+def test_mlflows_route_takes_parquet(server: Server) -> None:
+    answer = server.post("/invocations", parquet(PLANE), content_type=PARQUET)
+    assert answer.json() == {"predictions": by_json(server, "plane", ROWS)}
+    broken = server.post("/invocations", parquet(PLANE)[:-1], content_type=PARQUET)
+    assert (broken.status, broken.json()["error_code"]) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize("media_type", native.ANSWERS)
+def test_a_body_in_each_form_is_answered_in_each(server: Server, media_type: str) -> None:
+    """What the model answers is, as rows, what it takes: ``double`` has one column."""
+    rows = [[1.0], [2.5]]
+    body = _as_body(server.post("/models/double/predict", rows, accept=media_type).data, media_type)
+    expected = [[value] for value in by_json(server, "double", rows)]
+    for accept in native.ANSWERS:
+        made = server.post("/models/double/predict", body, content_type=media_type, accept=accept)
+        assert made.status == 200, made.data
+        assert made.data == server.post("/models/double/predict", expected, accept=accept).data
+
+
+def _as_body(answer: bytes, media_type: str) -> bytes:
+    """Return an answer as a body: JSON says more than the rows, and its rows are no lists."""
+    if media_type == native.JSON:
+        return json.dumps([[value] for value in json.loads(answer)["predictions"]]).encode()
+    if media_type in native.LINES:
+        return b"".join(b"[" + line + b"]\n" for line in answer.splitlines())
+    if media_type == native.NPY:
+        return npy(np.load(io.BytesIO(answer)).reshape(-1, 1))
+    if media_type == native.NPZ:
+        return npz(rows=np.load(io.BytesIO(answer))["predict"].reshape(-1, 1))
+    return answer
