@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demijohn.errors import SignatureMismatch
-from demijohn.messages import ArrayColumn, ArrayColumns
+from demijohn.messages import ArrayColumn, ArrayColumns, RowArray
 from demijohn.signature import Signature, TensorSpec
 
 MATRIX = Signature("matrix", (TensorSpec("inputs", "float64", (-1, 2)),))
@@ -145,3 +145,43 @@ def test_lists_that_differ_in_length_are_rows_of_a_ragged_tensor() -> None:
     signature = Signature("tensors", (TensorSpec("x", "int64", (-1, -1), ragged_rank=1),))
     made = signature.validate(columns(x=rows))["x"]
     assert [row.tolist() for row in made] == [[1, 2], [3]]
+
+
+def test_rows_in_one_array_are_columns_in_the_order_of_the_table() -> None:
+    for rows in (np.array([[1.0, 2.0], [3.0, 4.0]]), np.asfortranarray([[1, 2], [3, 4]])):
+        rows.flags.writeable = False  # as a view of a body is
+        made = TABLE.validate(RowArray(rows))
+        assert {name: array.tolist() for name, array in made.items()} == {"a": [1, 3], "b": [2, 4]}
+        assert all(array.flags.writeable and array.flags.c_contiguous for array in made.values())
+        assert MATRIX.validate(RowArray(rows))["inputs"].tolist() == rows.tolist()
+    one = Signature("table", (TensorSpec("a", "str"),))
+    assert one.validate(RowArray(np.array(["x", "y"], object)))["a"].tolist() == ["x", "y"]
+
+
+def test_rows_of_another_width_or_of_a_model_of_several_inputs_are_refused() -> None:
+    for shape in ((2,), (2, 3), (2, 2, 1)):
+        with pytest.raises(SignatureMismatch) as caught:
+            TABLE.validate(RowArray(np.zeros(shape)))
+        (problem,) = caught.value.errors
+        assert (problem.expected, problem.received) == ("shape (n_rows, 2)", f"shape {shape}")
+    pair = Signature("tensors", (TensorSpec("a"), TensorSpec("b")))
+    with pytest.raises(SignatureMismatch, match="need names"):
+        pair.validate(RowArray(np.zeros((2, 2))))
+
+
+def test_a_missing_number_among_rows_is_refused_in_its_row() -> None:
+    with pytest.raises(SignatureMismatch) as caught:
+        TABLE.validate(RowArray(np.array([[1.0, 2.0], [3.0, np.nan]])))
+    assert [(p.row, p.column, p.received) for p in caught.value.errors] == [(1, "b", "NaN")]
+
+
+def test_an_instant_out_of_range_is_refused_in_its_row() -> None:
+    signature = Signature("table", (TensorSpec("a", "datetime64[ns]"),))
+    given = columns(a=np.array(["2024-01-02", "9999-01-01", "NaT"], "M8[D]"))
+    assert problems(signature, given) == [
+        (1, "a", "datetime64[ns]", "9999-01-01, which is out of range"),
+        (2, "a", "datetime64[ns]", "null"),
+    ]
+    holes = columns(a=ArrayColumn(np.array(["2024-01-02"] * 2, "M8[D]"), np.array([False, True])))
+    nullable = Signature("table", (TensorSpec("a", "datetime64[ns]", nullable=True),))
+    assert np.isnat(nullable.validate(holes)["a"]).tolist() == [False, True]

@@ -355,3 +355,20 @@ def test_an_answer_that_arrow_cannot_hold_is_not_acceptable() -> None:
     for values in (np.array(["a", 1], object), np.array([1 + 2j])):
         with pytest.raises(NotAcceptable, match="'predict'"):
             encode(answer_of(predict=values))
+
+
+def test_a_table_of_no_rows_keeps_its_columns() -> None:
+    found = decode(
+        stream(pa.record_batch({"x": pa.array([], pa.float64()), "y": pa.array([], pa.string())})), SETTINGS
+    )
+    assert (found.names, found.n_rows) == (["x", "y"], 0)
+
+
+def test_a_stream_of_a_hundred_thousand_messages_is_refused() -> None:
+    batch = pa.record_batch({"x": pa.array([], pa.float64())})
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, batch.schema):
+        pass
+    schema = out.getvalue()[:-8]  # without the stream's end
+    with pytest.raises(DecodeError, match="messages"):
+        decode(schema * 100_001, SETTINGS)

@@ -204,3 +204,9 @@ def test_an_answer_that_parquet_cannot_hold_is_not_acceptable() -> None:
     for values in (np.array(["a", 1], object), np.array([{}, {}], object)):
         with pytest.raises(NotAcceptable):
             parquet_media.encode(answer_of(values))
+
+
+def test_a_file_of_more_pages_than_bytes_allow_is_refused() -> None:
+    body = parquet({"x": np.arange(20_000.0)}, data_page_size=8, write_batch_size=1, use_dictionary=False)
+    with pytest.raises(DecodeError, match="pages"):
+        parquet_media.decode(body, SETTINGS)
