@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .errors import ControlBusy, ControlTimeout, DemijohnError
+from .errors import DeadlineExceeded, DemijohnError, Unavailable
 
 logger = logging.getLogger("demijohn.agreement")
 
@@ -148,8 +148,8 @@ class Agreement:
 
         Raises:
             DemijohnError: a worker cannot make it, so none has, or what ``make`` raises.
-            ControlBusy: others' changes took all the time.
-            ControlTimeout: a worker did not say in time.
+            Unavailable: others' changes took all the time.
+            DeadlineExceeded: a worker did not say in time.
         """
         until = time.monotonic() + self._patience_s
         with self._my_turn(until):
@@ -172,13 +172,13 @@ class Agreement:
     @contextmanager
     def _my_turn(self, until: float) -> Iterator[None]:
         if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise ControlBusy(headers={"Retry-After": "1"})
+            raise _busy()
         try:
             file = os.open(self._folder / _TURN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 while not _locks(file, fcntl.LOCK_EX):
                     if time.monotonic() > until:
-                        raise ControlBusy(headers={"Retry-After": "1"})
+                        raise _busy()
                     time.sleep(_LOOK_AGAIN_S)
                 yield
             finally:
@@ -189,7 +189,7 @@ class Agreement:
     def _await(self, claim: Callable[[_Seen], bool], until: float) -> None:
         while not all(map(claim, self._workers())):
             if time.monotonic() > until:
-                raise ControlTimeout
+                raise DeadlineExceeded("Not every worker has said in time that it is done")
             time.sleep(_LOOK_AGAIN_S)
 
     def _workers(self) -> list[_Seen]:
@@ -203,6 +203,10 @@ class Agreement:
                 path.unlink(missing_ok=True)
                 told.unlink(missing_ok=True)
         return living
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Other models are being loaded or unloaded; try again", headers={"Retry-After": "1"})
 
 
 def _hold(path: Path) -> int:

@@ -314,13 +314,6 @@ class Draining(Unavailable):
     title = "The server is shutting down"
 
 
-class ControlBusy(Unavailable):
-    """Other models are being loaded or unloaded."""
-
-    code = "control_busy"
-    title = "Other models are being loaded or unloaded; try again"
-
-
 class TooManySlowBodies(Unavailable):
     """Too many bodies are arriving too slowly."""
 
@@ -334,14 +327,6 @@ class DeadlineExceeded(ServerError):
     status = 504
     code = "deadline_exceeded"
     title = "The prediction did not finish before the deadline"
-
-
-class ControlTimeout(ServerError):
-    """A worker did not say in time that it has loaded or unloaded a model."""
-
-    status = 504
-    code = "control_timeout"
-    title = "Not every worker has said in time that it is done"
 
 
 # The operator -----------------------------------------------------------------------------
