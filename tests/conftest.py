@@ -8,6 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name what is compressed without the instant in it: processes that share the tests compare names."""
+    is_gzip = isinstance(val, bytes) and val.startswith(b"\x1f\x8b")
+    return f"gzip of {len(val)} bytes" if is_gzip else None  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep plans, also those of the processes that a test starts, away from the user's own."""
