@@ -177,6 +177,21 @@ def test_no_exception_gets_out(error: BaseException, caplog: pytest.LogCaptureFi
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
+@pytest.mark.parametrize(
+    ("environ", "headers"),
+    [
+        ({"CONTENT_LENGTH": "4"}, {}),
+        ({"CONTENT_LENGTH": str(2**20)}, {"connection": "close"}),
+        ({"HTTP_TRANSFER_ENCODING": "chunked"}, {"connection": "close"}),
+        ({"CONTENT_LENGTH": "4", "HTTP_EXPECT": "100-continue"}, {"connection": "close"}),
+    ],
+)
+def test_a_short_body_that_nobody_read_is_read_so_that_its_connection_goes_on(
+    environ: dict[str, Any], headers: dict[str, str]
+) -> None:
+    assert answer(app_of([b"a"]), **environ).headers == headers
+
+
 def test_an_error_of_ours_is_answered_as_such() -> None:
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         raise QueueFull(headers={"Retry-After": "1"})

@@ -127,7 +127,7 @@ class Gateway:
                 status, headers, whole = answer
                 if status != OK:
                     _check_headers(headers)
-                headers = self._parting(headers, body)
+                headers = self._parting(headers, body, scope)
                 responder.response_bytes(status, headers, whole)
                 return status, headers
         if request_id is not None:
@@ -143,15 +143,20 @@ class Gateway:
         start = _Start()
         pieces = self._application(scope, start)
         try:
-            self._send(responder, start, pieces, body)
+            self._send(responder, start, pieces, body, scope)
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
         return start.status, start.headers
 
-    def _parting(self, headers: Headers, body: RequestBody) -> Headers:
-        """Return the headers as they go out: some answers end their connection."""
+    def _parting(self, headers: Headers, body: RequestBody, scope: Mapping[str, Any]) -> Headers:
+        """Return the headers as they go out with a whole answer: some end their connection."""
+        if body.is_left_over and "HTTP_EXPECT" not in scope:
+            body.skip_short_rest()
+        return self._ending(headers, body)
+
+    def _ending(self, headers: Headers, body: RequestBody) -> Headers:
         # The HTTP layer ends a connection rather than read what nobody asked for, and does not say so:
         # the client's next request on it would be lost.
         if self.n_to_part or self._lifecycle.is_draining or body.is_left_over:
@@ -160,20 +165,29 @@ class Gateway:
             headers.append(("connection", "close"))
         return headers
 
-    def _send(self, responder: Responder, start: _Start, pieces: Iterable[bytes], body: RequestBody) -> None:
+    def _send(
+        self,
+        responder: Responder,
+        start: _Start,
+        pieces: Iterable[bytes],
+        body: RequestBody,
+        scope: Mapping[str, Any],
+    ) -> None:
         # "The application must invoke the start_response() callable before the iterable yields its
         # first body bytestring" -- PEP 3333: a generator does so only when it is asked for that.
         if start.status == 0:
             pieces = _begun(pieces)
-        headers = self._parting(start.clean_headers(), body)
+        headers = start.clean_headers()
         if start.is_short(pieces):
             whole = b"".join(pieces)
+            headers = self._parting(headers, body, scope)
             responder.response_bytes(start.status, _without_length(headers, whole), whole)
-        else:
-            if body.is_left_over:
-                headers = _marked(headers)
-                body.answer = StreamedAnswer(wire_bytes(start.status, headers) + _CHUNKED_BYTES)
-            responder.response_iter(start.status, headers, _Pieces(pieces, body.answer))
+            return
+        headers = self._ending(headers, body)
+        if body.is_left_over:
+            headers = _marked(headers)
+            body.answer = StreamedAnswer(wire_bytes(start.status, headers) + _CHUNKED_BYTES)
+        responder.response_iter(start.status, headers, _Pieces(pieces, body.answer))
 
 
 class _Start:

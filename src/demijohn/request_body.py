@@ -29,6 +29,7 @@ from .refusals import Refusal, Responder, refuse
 
 _PIECE_BYTES = _BYTES_FOR_A_SECOND = 2**20
 _LINE_PIECE_BYTES = 2**16
+_SHORT_BYTES = 2**16
 _HTTP_1_0_EXTRA_BYTES = len(", keep-alive")  # hyper adds it for a client that asked for that
 _EVICTABLE_AFTER_S = 1.0
 _TICK_S = 0.25
@@ -129,6 +130,20 @@ class RequestBody:
     def hurry(self, patience_s: float) -> None:
         """Give each further read of a body that has been answered no more time than this, in seconds."""
         self._patience_s = patience_s
+
+    def skip_short_rest(self) -> None:
+        """Read what nobody has read, where that is little.
+
+        An answer to a body that is not read ends its connection, and may be lost with it: what still comes
+        makes the system answer with a reset, which overtakes it.
+
+        Raises:
+            BodyTimeout: as ``read``.
+            TooManySlowBodies: as ``read``.
+        """
+        left = self._announced_bytes() - self._received_bytes
+        if 0 < left <= _SHORT_BYTES:
+            self._pull(int(left))
 
     @property
     def is_left_over(self) -> bool:
