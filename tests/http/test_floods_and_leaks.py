@@ -37,7 +37,7 @@ def _is_settled(server: Server) -> bool:
 
 
 def test_a_million_chunks_of_one_byte_cost_no_memory(server: Server) -> None:
-    until(lambda: all(_is_settled(server) for _ in range(16)))  # proofs take memory of their own
+    until(lambda: all(_is_settled(server) for _ in range(16)), 120.0)  # proofs take memory of their own
     body = b"[[1,2,3]" + b" " * 1_000_000 + b"]"
     server.post("/predict", body)
     for pid in server.workers:

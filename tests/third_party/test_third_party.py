@@ -23,7 +23,7 @@ import demijohn
 from demijohn import runtimes
 from demijohn.errors import LoadError, UnknownFormat, UntrustedArtifact
 from demijohn.targets import Target, find
-from demijohn.testing import CHECKS, check_runtime
+from demijohn.testing import CHECKS, PROTOCOL_CHECKS, check_runtime
 
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 ROWS = np.array([[47.0, 7.5], [46.3, 6.0]])
@@ -173,4 +173,4 @@ def test_the_pages_example_is_this_package() -> None:
 
 def test_the_page_lists_every_claim_in_order() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), flags=re.MULTILINE)
-    assert listed == [check.__name__ for check in CHECKS]
+    assert listed == [check.__name__ for check in (*CHECKS, *PROTOCOL_CHECKS)]

@@ -191,7 +191,7 @@ def test_hostile_names_are_text_on_the_console(page, server, models):
 
 def test_hostile_names_are_text_on_the_docs_page(page, server):
     page.goto(f"{server}/docs")
-    page.locator('[data-path="/models/hostile/predict"]').click()
+    page.locator('.opblock-post [data-path="/models/hostile/predict"]').click()
     expect(page.locator(".opblock.is-open .opblock-body")).to_be_visible()
     page.locator(".opblock.is-open .tablinks", has_text="Schema").first.click()
     expect(page.locator(".opblock.is-open")).to_contain_text("instances")
@@ -215,7 +215,7 @@ def test_a_description_is_text_on_the_docs_page(page, server):
 
 def test_the_docs_page_tries_a_request(page, server, models):
     page.goto(f"{server}/docs")
-    page.locator('[data-path="/models/cancer/predict"]').click()
+    page.locator('.opblock-post [data-path="/models/cancer/predict"]').click()
     page.click("text=Try it out")
     with page.expect_response(lambda response: response.request.method == "POST") as response:
         page.click("text=Execute")
@@ -236,7 +236,7 @@ def test_a_key_is_asked_for_until_it_is_right_and_never_written(page, keyed_addr
         assert "YOUR_API_KEY" in page.locator(f"#snippet-{language}").text_content()
     assert KEY not in page.content()
     page.click("text=API docs")
-    page.locator('[data-path$="/models/diabetes/predict"]').click()
+    page.locator('.opblock-post [data-path$="/models/diabetes/predict"]').click()
     page.click("text=Try it out")
     with page.expect_response(lambda response: response.request.method == "POST") as response:
         page.click("text=Execute")
