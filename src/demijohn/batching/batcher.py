@@ -304,7 +304,8 @@ class Batcher:
         first = worker.batch[0] if worker.batch else None
         may_join = first is None or self._may_join(first)
         before = -1
-        while may_join and worker.had_company and self._queue.rows > before:
+        most = self._queue.max_batch_size
+        while may_join and worker.had_company and before < self._queue.rows < most:
             before = self._queue.rows
             give_way()
         worker.had_company = False
