@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from .errors import DeadlineExceeded, DemijohnError, Unavailable
+from .file_locks import try_lock
 
 logger = logging.getLogger("demijohn.agreement")
 
@@ -176,7 +177,7 @@ class Agreement:
         try:
             file = os.open(self._folder / _TURN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                while not _locks(file, fcntl.LOCK_EX):
+                while not try_lock(file, fcntl.LOCK_EX):
                     if time.monotonic() > until:
                         raise _busy()
                     time.sleep(_LOOK_AGAIN_S)
@@ -224,17 +225,9 @@ def _is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _locks(file, fcntl.LOCK_SH)
+        return not try_lock(file, fcntl.LOCK_SH)
     finally:
         os.close(file)
-
-
-def _locks(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:

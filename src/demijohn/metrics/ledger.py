@@ -23,6 +23,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from demijohn.file_locks import try_lock
+
 from .families import COUNTED, Family, Labels
 
 logger = logging.getLogger("demijohn")
@@ -135,19 +137,10 @@ def _claim(folder: Path, pattern: str) -> tuple[Path, int]:
     while True:
         path = folder / pattern.replace("*", str(number))
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if _locks(file, fcntl.LOCK_EX):
+        if try_lock(file, fcntl.LOCK_EX):
             return path, file
         os.close(file)
         number += 1
-
-
-def _locks(file: int, kind: int) -> bool:
-    """Say whether we got the lock; not by lockf, whose lock goes with any descriptor of the file."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _index_of(path: Path) -> Path:
@@ -170,7 +163,7 @@ def _read(path: Path) -> Reading:
     try:
         # Where we get the lock nobody lives. We hold it for microseconds; should a successor want the
         # file just then, it takes another one.
-        is_alive = not _locks(file, fcntl.LOCK_SH)
+        is_alive = not try_lock(file, fcntl.LOCK_SH)
         values = array("d", os.pread(file, _end_of(places) * _DOUBLE_BYTES, 0))
     finally:
         os.close(file)
