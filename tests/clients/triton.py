@@ -50,8 +50,9 @@ def check_what_is_told(client: Any) -> None:
     assert {"plane", "table"} <= {model["name"] for model in client.get_model_repository_index()}
 
 
-def check_what_is_refused(client: Any) -> None:
-    for call in (
+def not_offered(client: Any) -> list[Callable[[], Any]]:
+    """Return calls of what no server of ours has, for the client and its asynchronous twin."""
+    return [
         client.get_system_shared_memory_status,
         client.get_cuda_shared_memory_status,
         client.unregister_system_shared_memory,
@@ -63,6 +64,12 @@ def check_what_is_refused(client: Any) -> None:
         lambda: client.update_log_settings({}),
         lambda: client.register_system_shared_memory("a", "b", 1),
         lambda: client.register_cuda_shared_memory("a", b"b", 0, 1),
+    ]
+
+
+def check_what_is_refused(client: Any) -> None:
+    for call in (
+        *not_offered(client),
         lambda: client.load_model("plane", config="{}"),
         lambda: client.load_model("plane", config="{}", files={"file:1/model.onnx": b"x"}),
     ):
@@ -192,18 +199,7 @@ async def check_aio(address: str) -> None:
                 response_compression_algorithm=compression,
             )
             np.testing.assert_allclose(answer.as_numpy("predict"), PLANE)
-        for call in (
-            client.get_system_shared_memory_status,
-            client.get_cuda_shared_memory_status,
-            client.unregister_system_shared_memory,
-            client.unregister_cuda_shared_memory,
-            client.get_trace_settings,
-            client.get_log_settings,
-            lambda: client.update_trace_settings(settings={}),
-            lambda: client.update_log_settings({}),
-            lambda: client.register_system_shared_memory("a", "b", 1),
-            lambda: client.register_cuda_shared_memory("a", b"b", 0, 1),
-        ):
+        for call in not_offered(client):
             told = ""
             try:
                 await call()
