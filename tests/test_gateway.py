@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,10 +24,12 @@ class Recorder:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.is_stream = False
+        self.has_answer = threading.Event()
 
     def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
         if not self.status:
             self.status, self.headers, self.body = status, dict(headers), body
+        self.has_answer.set()
 
     def response_iter(self, status: int, headers: Headers, body: Any) -> None:
         self.status, self.headers, self.is_stream = status, dict(headers), True
@@ -234,3 +237,53 @@ def test_as_many_answers_end_their_connection_as_are_to_part() -> None:
         gateway(recorder, scope())
         ended.append("connection" in recorder.headers)
     assert ended == [True, True, False, False]
+
+
+# Answers that come later ------------------------------------------------------------------------
+
+
+class Later:
+    """An application whose answers are not there yet."""
+
+    def __init__(self) -> None:
+        self.tell: Any = None
+
+    def answer_whole(self, *_: Any) -> Later:
+        return self
+
+    def send(self, tell: Any) -> None:
+        self.tell = tell
+
+
+def ask_later(lifecycle: Lifecycle | None = None) -> tuple[Later, Recorder, Gateway]:
+    application, recorder = Later(), Recorder()
+    gateway = Gateway(application, BodyWatch(4, 4, 30.0), lifecycle or Lifecycle())  # type: ignore[arg-type]
+    gateway(recorder, scope())
+    assert (recorder.status, gateway.n_in_hand) == (0, 1)
+    return application, recorder, gateway
+
+
+def test_an_answer_that_comes_later_is_in_hand_until_it_is_sent() -> None:
+    application, recorder, gateway = ask_later()
+    thread = threading.Thread(target=application.tell, args=((200, [("X-Request-Id", "a")], b"[1]"),))
+    thread.start()
+    thread.join()
+    assert (recorder.status, recorder.headers, recorder.body) == (200, {"X-Request-Id": "a"}, b"[1]")
+    assert gateway.n_in_hand == 0
+
+
+def test_an_answer_that_comes_later_ends_its_connection_once_the_server_drains() -> None:
+    lifecycle = Lifecycle()
+    application, recorder, _ = ask_later(lifecycle)
+    lifecycle.drain()
+    application.tell((200, [], b"[1]"))
+    assert recorder.headers["connection"] == "close"
+
+
+def test_an_answer_that_comes_later_with_headers_that_cannot_be_sent_is_an_empty_500(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    application, recorder, gateway = ask_later()
+    application.tell((400, [("A", "b\r\nC: d")], b"[1]"))
+    assert (recorder.status, recorder.body, gateway.n_in_hand) == (500, b"", 0)
+    assert "the application failed" in caplog.text

@@ -457,7 +457,7 @@ def test_a_plan_is_used_only_if_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_of_a_fork_proves_what_its_parent_had_begun_to(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, Line())
     model = predictor()
-    with model._first_to_prove() as is_first:
+    with model._proof.first() as is_first:
         assert is_first
         model.settle()
         assert model.plan()["state"] == "proving"

@@ -17,8 +17,9 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from .errors import DemijohnError, HeaderTooLarge, UriTooLong
@@ -30,13 +31,21 @@ logger = logging.getLogger("demijohn")
 
 Application = Callable[..., Iterable[bytes]]  # WSGI's; PEP 3333 says which
 Headers = list[tuple[str, str]]
+Whole = tuple[int, Headers, bytes]  #: Status, headers (clean, where the status is 200) and body.
+
+
+class LaterWhole(Protocol):
+    """A whole answer that is not there yet."""
+
+    def send(self, tell: Callable[[Whole], None]) -> None:
+        """Have ``tell`` called with it, in whatever thread; returns at once."""
+
+
 #: An application may have a method ``answer_whole`` of this kind beside WSGI's way, which costs more
 #: than all else here. It gets what the request's head says without X-Request-Id, the same in one text,
-#: X-Request-Id, the body, and the time of entry; it returns status, headers (clean, where the status is
-#: 200) and body, or None: it is to be called as WSGI says.
-AnswerWhole = Callable[
-    [dict[str, Any], str, str | None, RequestBody, float], tuple[int, Headers, bytes] | None
-]
+#: X-Request-Id, the body, and the time of entry; it returns the answer, or that it comes later, or None: it
+#: is to be called as WSGI says.
+AnswerWhole = Callable[[dict[str, Any], str, str | None, RequestBody, float], Whole | LaterWhole | None]
 
 OK = 200
 MAX_HEADER_BYTES = 8 * 1024
@@ -100,21 +109,27 @@ class Gateway:
         body = RequestBody(scope.pop("wsgi.input"), responder, scope, self._watch)
         self._in_hand.add(body)
         try:
-            status, headers = self._answer(responder, scope, body, entered)
-        except DemijohnError as error:  # the application let one of ours through
-            status, headers = _send_refusal(refuse(error, {"HTTP_X_REQUEST_ID": body.request_id}), responder)
-        except BaseException:  # foreign code; its sys.exit() must not end a thread of Granian
-            logger.exception("the application failed")
-            status, headers = _send_refusal(_EMPTY_500, responder)
+            sent = self._answer(responder, scope, body, entered)
+        except BaseException as error:  # noqa: BLE001  - foreign code; its sys.exit() must not end a thread of Granian
+            sent = _fail(error, responder, body)
+        if sent is not None:
+            self._end(sent, scope, body, entered)
+
+    def _end(
+        self, sent: tuple[int, Headers], scope: Mapping[str, Any], body: RequestBody, entered: float
+    ) -> None:
+        """Let a request go that has been answered."""
         self._in_hand.discard(body)
         if self._is_logging:
+            status, headers = sent
             if body.refusal:  # it was answered over the application's head
                 status, headers = body.refusal.status, list(body.refusal.headers)
             _log(scope, status, headers, monotonic() - entered)
 
     def _answer(
         self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
-    ) -> tuple[int, Headers]:
+    ) -> tuple[int, Headers] | None:
+        """Answer a request; returns what was sent, or None: that is to come."""
         request_id = scope.pop("HTTP_X_REQUEST_ID", None)
         # No name or value has a line's end in it but the path, so that two heads that differ, differ here.
         words = "\n".join([*scope, *scope.values()])
@@ -123,16 +138,34 @@ class Gateway:
         scope["wsgi.input_terminated"] = True
         if self._answer_whole is not None:
             answer = self._answer_whole(scope, words, request_id, body, entered)
+            if isinstance(answer, tuple):
+                return self._send_whole(responder, answer, body, scope)
             if answer is not None:
-                status, headers, whole = answer
-                if status != OK:
-                    _check_headers(headers)
-                headers = self._parting(headers, body, scope)
-                responder.response_bytes(status, headers, whole)
-                return status, headers
+                answer.send(partial(self._send_later, responder, scope, body, entered))
+                return None
         if request_id is not None:
             scope["HTTP_X_REQUEST_ID"] = request_id
         return self._call(responder, scope, body, entered)
+
+    def _send_whole(
+        self, responder: Responder, answer: Whole, body: RequestBody, scope: Mapping[str, Any]
+    ) -> tuple[int, Headers]:
+        status, headers, whole = answer
+        if status != OK:
+            _check_headers(headers)
+        headers = self._parting(headers, body, scope)
+        responder.response_bytes(status, headers, whole)
+        return status, headers
+
+    def _send_later(
+        self, responder: Responder, scope: Mapping[str, Any], body: RequestBody, entered: float, answer: Whole
+    ) -> None:
+        """Send an answer from whichever thread has it."""
+        try:
+            sent = self._send_whole(responder, answer, body, scope)
+        except BaseException as error:  # noqa: BLE001  - as above
+            sent = _fail(error, responder, body)
+        self._end(sent, scope, body, entered)
 
     def _call(
         self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
@@ -261,7 +294,13 @@ def _marked(headers: Headers) -> Headers:
     return [*(header for header in headers if header[0].lower() != "server"), ("server", server)]
 
 
-def _send_refusal(refusal: Refusal, responder: Responder) -> tuple[int, Headers]:
+def _fail(error: BaseException, responder: Responder, body: RequestBody) -> tuple[int, Headers]:
+    """Answer a request whose application failed, or let one of our errors through."""
+    if isinstance(error, DemijohnError):
+        refusal = refuse(error, {"HTTP_X_REQUEST_ID": body.request_id})
+    else:
+        logger.error("the application failed", exc_info=error)
+        refusal = _EMPTY_500
     refusal.send(responder)
     return refusal.status, list(refusal.headers)
 

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -166,6 +166,29 @@ class Subject:
 
     def _deadline(self) -> float:
         return time.monotonic() + max(self._settings.deadline_s, _PROBE_S)
+
+
+class Once:
+    """What is done once in a process, by whoever comes first; the others do not wait."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._turn = (os.getpid(), threading.Lock())
+
+    @contextmanager
+    def first(self) -> Iterator[bool]:
+        """Say whether nobody else does it, or has done it."""
+        pid, lock = self._turn
+        if pid != os.getpid():  # a fork may have copied the lock while it was held
+            lock = threading.Lock()
+            self._turn = (os.getpid(), lock)
+        if self.is_done or not lock.acquire(blocking=False):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
 
 def example_rows(runtime: Runtime, method: str) -> list[Any]:

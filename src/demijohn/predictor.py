@@ -12,22 +12,19 @@ Rules of this room:
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any, Literal, cast
 
 from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
-from .batching import Batcher, BatchObserver, Stream
+from .batching import Batcher, BatchObserver, Stream, Waiting
 from .config import Settings
 from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, NotReady, ParameterMismatch
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .named_outputs import gather, methods_by_name
-from .planning import Probe, Subject, example_rows, kept_plan, may_plan, plan_key
+from .planning import Once, Probe, Subject, example_rows, kept_plan, may_plan, plan_key
 from .refusal_texts import first_line
 from .runtimes.base import Runtime, StreamingRuntime
 
@@ -70,8 +67,7 @@ class Predictor:
         self._joins = settings.batching if batching is None else batching
         self._classes = {method: runtime.classes(method) for method in runtime.methods}
         self._observer: BatchObserver | None = observer
-        self._proof = (os.getpid(), threading.Lock())
-        self._is_proved = False
+        self._proof = Once()
         self._engines = Engines(runtime.methods, "proving" if may_plan(runtime, settings) else "settled")
         self.batcher = Batcher(
             self._run,
@@ -127,10 +123,21 @@ class Predictor:
             ServerError: the queue is full, the deadline passed, or the model failed.
         """
         self.check_method(method)
+        begun = self.begin(method, request, deadline)
+        return begun.wait() if isinstance(begun, Waiting) else begun
+
+    def begin(self, method: str, request: InferenceRequest, deadline: float) -> InferenceResponse | Waiting:
+        """Answer one request, or say that its rows are for the queue; see ``predict``.
+
+        Args:
+            method: That has passed ``check_method``.
+            request: Decoded, not yet checked.
+            deadline: On ``time.monotonic()``'s clock.
+        """
         inputs, parameters = request.inputs, request.parameters
         if parameters:
             self._check_parameters(method, parameters)
-        return self.answer(method, self._signatures[method].validate(inputs), parameters, deadline)
+        return self.begin_answer(method, self._signatures[method].validate(inputs), parameters, deadline)
 
     def predict_each(self, request: InferenceRequest, deadline: float) -> InferenceResponse:
         """Answer by each method that a request names, as ``named_outputs.gather`` has it; see ``predict``."""
@@ -156,9 +163,15 @@ class Predictor:
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
     ) -> InferenceResponse:
         """Answer tensors that fit the signature; see ``predict``."""
+        begun = self.begin_answer(method, tensors, parameters, deadline)
+        return begun.wait() if isinstance(begun, Waiting) else begun
+
+    def begin_answer(
+        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
+    ) -> InferenceResponse | Waiting:
+        """Answer tensors that fit the signature, or say that they are for the queue; see ``begin``."""
         start = monotonic()
         n_rows = count_rows(tensors)
-        classes = self._classes[method]
         engine = None if parameters else self._engines.choose_own(method, n_rows)
         if engine is not None:
             # Past the deadline, the queue knows what to say.
@@ -166,10 +179,25 @@ class Predictor:
             if outputs is not None:
                 inference_s = monotonic() - start
                 return InferenceResponse(
-                    outputs, self.name, self.version, method, n_rows, classes, inference_s, start
+                    outputs,
+                    self.name,
+                    self.version,
+                    method,
+                    n_rows,
+                    self._classes[method],
+                    inference_s,
+                    start,
                 )
-        outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes, None, start)
+        return Waiting(
+            self.batcher, method, tensors, parameters, deadline, self._respond(method, n_rows, start)
+        )
+
+    def _respond(self, method: str, n_rows: int, start: float) -> Callable[[Tensors], InferenceResponse]:
+        """Return what makes the queue's outputs an answer."""
+        return partial(
+            InferenceResponse, model=self.name, version=self.version, method=method, n_rows=n_rows,
+            classes=self._classes[method], inference_s=None, asked=start,
+        )  # fmt: skip
 
     def stream(self, method: str, request: InferenceRequest, deadline: float) -> Stream:
         """Answer one request item by item; blocks until the first item is there.
@@ -323,7 +351,7 @@ class Predictor:
         Raises:
             provers.Interrupted: the process ends; the framework goes on answering.
         """
-        with self._first_to_prove() as is_first:
+        with self._proof.first() as is_first:
             if not is_first:
                 return
             try:
@@ -332,7 +360,7 @@ class Predictor:
                 # Foreign code again. The framework goes on answering, alone where nothing is proved.
                 logger.exception("model %s/%s: no plan could be made", self.name, self.version)
             self._engines.state = "settled"
-            self._is_proved = True
+            self._proof.is_done = True
 
     def _settle(self, tell_waiting: Callable[[], None]) -> None:
         if not may_plan(self.runtime, self._settings):
@@ -343,32 +371,17 @@ class Predictor:
 
     def settle_if_known(self) -> None:
         """Use the plan's file where there is one; nothing is proved."""
-        with self._first_to_prove() as is_first:
+        with self._proof.first() as is_first:
             if is_first:
                 plan = kept_plan(self.runtime, self._settings, joins=self._joins)
-                self._is_proved = take_kept(self._subject, self._engines, plan)
+                self._proof.is_done = take_kept(self._subject, self._engines, plan)
 
     def prove(self) -> None:
         """Find out which methods may be joined; once, in whichever thread comes first."""
-        with self._first_to_prove() as is_first:
+        with self._proof.first() as is_first:
             if is_first:
                 self._subject.keep_alone(self._subject.prove_joining())
-                self._is_proved = True
-
-    @contextmanager
-    def _first_to_prove(self) -> Iterator[bool]:
-        """Say whether nobody else proves this model, or has; the others do not wait."""
-        pid, lock = self._proof
-        if pid != os.getpid():  # a fork may have copied the lock while it was held
-            lock = threading.Lock()
-            self._proof = (os.getpid(), lock)
-        if self._is_proved or not lock.acquire(blocking=False):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+                self._proof.is_done = True
 
     def plan(self) -> dict[str, Any]:
         """Tell which engine runs each method, which are not used, what is never joined, and who loads it."""

@@ -41,9 +41,9 @@ def plane(rows: Any) -> list[float]:
     return [a + 2 * b + 3 * c for a, b, c in rows]
 
 
-def _start(path: Path, workers: int, **environ: str) -> AbstractContextManager[Server]:
+def _start(path: Path, workers: int, *options: str, **environ: str) -> AbstractContextManager[Server]:
     words = ["tests.http.slow_app:app"]
-    return serving(words, "--workers", str(workers), cwd=ROOT, HOLDING=str(path), **environ)
+    return serving(words, "--workers", str(workers), *options, cwd=ROOT, HOLDING=str(path), **environ)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,19 @@ def test_what_the_queue_cannot_hold_is_refused_with_a_time_to_come_back(
     assert [answer.result().json()["predictions"] for answer in fill] == [[word] * size for size in sizes]
     assert value_of(server, "demijohn_refusals_total", model="hold") == 20
     assert value_of(server, "demijohn_queue_rows", model="hold") == 0
+
+
+def test_what_waits_for_a_model_holds_no_thread(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    with _start(tmp_path, 1, "--threads", "2", DEMIJOHN_MAX_QUEUE_S="3600") as server:
+        holding = (server, tmp_path)
+        word, running = begin(pool, holding)
+        waiting: list[Future[Any]] = []
+        while len(waiting) < 20:  # one after another: of two threads, one may wait for a body
+            waiting.append(pool.submit(ask, server, "hold", word=word))
+            until(lambda: value_of(server, "demijohn_queue_rows", model="hold") == len(waiting))
+        assert server.post("/ml/predict", ROWS).json()["predictions"] == plane(ROWS)
+        release(holding, word)
+        assert [future.result() for future in [running, *waiting]] == [word] * 21
 
 
 def test_what_waits_is_joined_and_everybody_gets_their_own(

@@ -18,6 +18,7 @@ from demijohn.request_body import BodyWatch
 from demijohn.web import fast_lane, inference
 
 LINE = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+PATIENCE_S = 30.0
 DOUBLE = LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0])
 
 
@@ -41,6 +42,7 @@ class Site:
         }  # fmt: skip
         recorder = Recorder()
         self.gateway(recorder, scope | head | {"wsgi.input": io.BytesIO(content)})
+        assert recorder.has_answer.wait(PATIENCE_S)
         return recorder
 
     @property

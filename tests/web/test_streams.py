@@ -174,7 +174,7 @@ def test_the_lane_steps_aside_for_a_model_that_streams_by_now() -> None:
     def answer() -> Any:
         return lane.answer_whole(dict(environ), "the same words", None, BytesIO(body), time.monotonic())
 
-    assert [answer()[0], answer()[0]] == [200, 200]  # by now it knows the head
+    assert [answer().wait()[0], answer().wait()[0]] == [200, 200]  # by now it knows the head
     models.put_runtime("m", wrap(picky))
     assert answer() is None
     assert ask(app, "m", [1], Accept="application/json").status_code == 422

@@ -16,7 +16,8 @@ Rules of this room:
 5. Who is answered gets arrays of its own: a cut of the joined answer is copied, since a view would
    keep everybody's rows alive, and within reach (``.base``), for as long as one caller keeps its own.
    The callers of a joined call go one after another, and the next call begins when the last has gone:
-   their answers wait for no call, and those who come back meanwhile are in it.
+   their answers wait for no call, and those who come back meanwhile are in it. Who is to be told rather
+   than waits (``send``) is told before them, by the model's thread: that wakes nobody.
 6. What answers in pieces (``open``) runs alone, and has the model until its last piece; see ``stream``.
 7. Threads start on first use, are daemons, outlive whatever the model raises, and hold the batcher
    only while they work. A fork copies no threads and may copy a held lock: a child starts anew.
@@ -25,5 +26,6 @@ Rules of this room:
 from .batcher import Batcher
 from .observer import BatchObserver
 from .stream import Stream
+from .waiting import Outcome, Waiting
 
-__all__ = ["BatchObserver", "Batcher", "Stream"]
+__all__ = ["BatchObserver", "Batcher", "Outcome", "Stream", "Waiting"]

@@ -20,13 +20,13 @@ from demijohn.lifecycle import Lifecycle
 from demijohn.messages import Tensors
 
 from .calls import Calls, Run
+from .deadlines import Deadlines
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, late
+from .queue import Expired, Queue, Request, SentRequest, Tell, late
+from .refusals import Refusals
 from .stream import Channel, Stream
 from .worker import Worker, dismiss, give_way
-
-_LONGEST_RETRY_S = 30
 
 
 class Batcher:
@@ -60,13 +60,13 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        self._name = name
+        self._thread_name = f"demijohn {name}"
         self._limits = (max_batch_size, max_queue_rows, max_queue_s)
         self._lifecycle = lifecycle
         self._concurrency = concurrency
         self._observer: BatchObserver = observer or Silence()
         self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._refusals = Refusals(name, rng or random.Random())  # noqa: S311 - spreads retries
         self._paces = Paces()
         self._joining: frozenset[str] = frozenset()
         self._calls = Calls(run, name, lifecycle, self._observer, clock)
@@ -82,6 +82,7 @@ class Batcher:
         self._queue = Queue(*self._limits)
         self._workers: list[Worker] = []
         self._idle.clear()
+        self._deadlines = Deadlines(self._clock)
 
     @property
     def queue_rows(self) -> int:
@@ -142,6 +143,33 @@ class Batcher:
         self._await(request)
         return request.answer()
 
+    def send(
+        self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float, tell: Tell
+    ) -> None:
+        """Run a request as ``submit`` does, without a thread that waits; returns at once.
+
+        Args:
+            method: As the next three: see ``submit``.
+            tensors: Of the request.
+            parameters: Of the request.
+            deadline: Of the request.
+            tell: Called once, unless this raises, with what ``submit`` would return or raise.
+
+        Raises:
+            QueueFull: too much waits, or the deadline has passed.
+            Draining: the batcher is closed.
+        """
+        deadlines = self._deadlines
+        request = SentRequest(method, tensors, parameters, deadline, tell, self._tell_late, deadlines)
+        request.since = now = self._clock()
+        if now >= deadline:
+            raise self._expired()
+        deadlines.add(request)
+        with self._lock:
+            why = self._take_in(request, now)
+        if why is not None and deadlines.claim(request):
+            raise self._refused(why)
+
     def open(
         self,
         method: str,
@@ -164,13 +192,9 @@ class Batcher:
         """
         request = Request(method, tensors, {}, deadline, is_alone=True)
         request.channel = channel = Channel(
-            start,
-            deadline=deadline,
-            item_s=item_s,
-            lifecycle=self._lifecycle,
-            clock=self._clock,
+            start, deadline=deadline, item_s=item_s, lifecycle=self._lifecycle, clock=self._clock,
             on_first=request.done.release,
-        )
+        )  # fmt: skip
         try:
             self._await(request)
         except BaseException:
@@ -238,7 +262,7 @@ class Batcher:
         return len(self._workers)
 
     def _hire(self) -> Worker:
-        worker = Worker(f"demijohn {self._name}")
+        worker = Worker(self._thread_name)
         worker.thread.start()
         self._workers.append(worker)
         return worker
@@ -252,40 +276,37 @@ class Batcher:
         """Settle a request for which nobody can wait any longer; False: it was started, and goes on."""
         with self._lock:
             if request in self._queue:
-                self._queue.remove(request)
-                self._observer.queue_changed(self._queue.rows)
-                request.error = Expired()
+                self._drop(request)
                 return True
             if request.on_fetched is None:
                 request.is_given_up = not request.done.acquire(blocking=False)
                 return not request.is_given_up
         return request.done.acquire()  # it is being handed out: a matter of microseconds
 
+    def _tell_late(self, request: SentRequest) -> None:
+        """Tell the caller of a request whose time is up."""
+        with self._lock:
+            if request in self._queue:
+                self._drop(request)
+        request.tell(self._expired() if isinstance(request.error, Expired) else late())
+
+    def _drop(self, request: Request) -> None:
+        """Take out a request that nobody waits for any longer; under the lock."""
+        self._queue.remove(request)
+        self._observer.queue_changed(self._queue.rows)
+        request.error = Expired()
+
     def _expired(self) -> QueueFull:
         self._observer.request_refused("expired")
-        return QueueFull(
-            f"The deadline passed before model {self._name!r} was free; try again",
-            headers=self._retry_after(),
-        )
+        return self._refusals.expired(self._find_wait_s())
 
     def _refused(self, why: str) -> QueueFull | Draining:
         self._observer.request_refused(why)
-        headers = self._retry_after()
-        if why == "draining":
-            return Draining(f"Model {self._name!r} takes no more requests; try again", headers=headers)
-        if why == "rows":
-            rows = f"{self._queue.rows} rows of at most {self._queue.max_queue_rows}"
-            return QueueFull(f"The queue of model {self._name!r} holds {rows}; try again", headers=headers)
-        longest = f"{self._queue.max_queue_s:g} s"
-        return QueueFull(
-            f"A request for model {self._name!r} would wait longer than {longest}; try again", headers=headers
-        )
+        return self._refusals.refused(why, self._queue, self._find_wait_s())
 
-    def _retry_after(self) -> dict[str, str]:
-        """Return when the queue should be done with, spread so that not all come back at once."""
+    def _find_wait_s(self) -> float:
         with self._lock:
-            soonest_s = min(1 + self._expected_wait_s(self._clock()), _LONGEST_RETRY_S / 3)
-            return {"Retry-After": str(round(self._rng.uniform(soonest_s, 3 * soonest_s)))}
+            return self._expected_wait_s(self._clock())
 
     def _work(self, worker: Worker) -> None:
         """Run a worker's batch, then whatever waits by then."""
@@ -293,11 +314,11 @@ class Batcher:
         while worker.batch:
             self._calls.answer(worker, self)
             with self._lock:
-                worker.is_resting = worker.is_handing_out
+                worker.batch, worker.is_resting = [], worker.is_handing_out
                 if worker.is_resting:
-                    worker.batch, worker.batcher = [], None
-                else:
-                    self._go_on(worker)
+                    worker.batcher = None
+                    return
+            self._let_join(worker)
 
     def _let_join(self, worker: Worker) -> None:
         """Let those join that come while a worker wakes: see rule 1 of the package."""
@@ -333,13 +354,18 @@ class Batcher:
     def hand_out(self, worker: Worker, batch: Sequence[Request]) -> None:
         """Let the callers of a joined call go, each woken by the one before, the worker by the last.
 
-        Woken all at once they would wait for each other, and then for the model's next call.
+        Woken all at once they would wait for each other, and then for the model's next call. Those who do
+        not wait are told before that.
         """
+        worker.had_company = True
+        for request in batch:
+            if not request.is_awaited:
+                request.settle()
         with self._lock:
-            waiting = [request for request in batch if not request.is_given_up]
+            waiting = [request for request in batch if request.is_awaited and not request.is_given_up]
             if not waiting:
                 return
-            worker.is_handing_out = worker.had_company = True
+            worker.is_handing_out = True
             for request, following in pairwise(waiting):
                 request.on_fetched = following.done.release
             waiting[-1].on_fetched = partial(self._end_handing_out, worker)

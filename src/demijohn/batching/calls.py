@@ -71,7 +71,7 @@ class Calls:
             request.error = outcome
         else:
             request.outputs = outcome
-        request.done.release()
+        request.settle()
 
     def _answer_joined(self, worker: Worker, batch: Sequence[Request], keeper: Keeper) -> bool:
         """Answer all in one call; say whether that went well."""
@@ -97,7 +97,7 @@ class Calls:
                 self._answer_alone(worker, request, keeper)
             else:
                 request.error = late()
-                request.done.release()
+                request.settle()
 
     def _call(self, worker: Worker, batch: Sequence[Request], keeper: Keeper) -> Tensors | Exception:
         """Call the model once, and keep the books; returns what the model raised."""

@@ -12,7 +12,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from .pace import Paces
 from .stream import Channel
 
 Layout = tuple[Any, ...]
+#: Is told what came of a request, on the model's thread: it is quick, and raises nothing.
+Tell = Callable[[Tensors | Exception], None]
 
 _CAUTION = 1.05  # calls vary: of those let in, few should wait longer than was promised
 _CALL_SHARE = 0.05  # of the longest wait: so long a joined call may last in any case
@@ -39,6 +41,8 @@ class Request:
         "channel", "cut", "deadline", "done", "error", "is_alone", "is_given_up", "is_probe", "layout",
         "method", "n_rows", "on_fetched", "outputs", "parameters", "since", "tensors",
     )  # fmt: skip
+
+    is_awaited = True  #: A thread waits for it.
 
     def __init__(
         self,
@@ -76,6 +80,15 @@ class Request:
             *[(name, values.dtype, values.shape[1:]) for name, values in self.tensors.items()],
         )
 
+    def settle(self) -> None:
+        """Let the caller have what was computed or raised."""
+        self.done.release()
+
+    def expire(self) -> None:
+        """Settle a request that was never started; under the batcher's lock."""
+        self.error = Expired()
+        self.done.release()
+
     def pass_on(self) -> None:
         """Say that the answer has been fetched."""
         if self.on_fetched is not None:
@@ -93,6 +106,44 @@ class Request:
         # An error that we held would form a cycle with the frames that it is about to pass through.
         error, self.error = self.error, None
         return error or ModelError()
+
+
+class Claims(Protocol):
+    """Who sees to it that a request's caller is told once."""
+
+    def claim(self, request: SentRequest) -> bool:
+        """Take over a request; False: somebody has told its caller, or is about to."""
+
+
+class SentRequest(Request):
+    """The rows of a caller that does not wait, but is told."""
+
+    __slots__ = ("_claims", "on_late", "tell")
+
+    is_awaited = False
+
+    def __init__(
+        self,
+        method: str,
+        tensors: Tensors,
+        parameters: Mapping[str, Any],
+        deadline: float,
+        tell: Tell,
+        on_late: Callable[[SentRequest], None],
+        claims: Claims,
+    ) -> None:
+        super().__init__(method, tensors, parameters, deadline)
+        self.tell = tell
+        self.on_late = on_late  #: Called by who has claimed it when its time is up.
+        self._claims = claims
+
+    def settle(self) -> None:
+        if self._claims.claim(self):
+            self.tell(self._let_go_of_error() if self.error is not None else self.answer())
+
+    def expire(self) -> None:
+        """Leave it to ``Deadlines``, which wakes at this very moment: nobody is told under the lock."""
+        self.error = Expired()
 
 
 class _Waiting:
@@ -193,8 +244,7 @@ class Queue:
         for request in expired + batch:
             self.remove(request)
         for request in expired:
-            request.error = Expired()
-            request.done.release()
+            request.expire()
         return batch
 
 

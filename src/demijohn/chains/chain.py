@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from demijohn.batching import BatchObserver, Stream
+from demijohn.batching import BatchObserver, Stream, Waiting
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, NotReady
 from demijohn.lifecycle import Lifecycle
@@ -155,23 +155,23 @@ class ChainPredictor(Predictor):
     def answers_here(self, method: str, n_rows: int) -> bool:
         return all(one.answers_here(member.step(method), n_rows) for member, one in self._steps)
 
-    def answer(
+    def begin_answer(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
-    ) -> InferenceResponse:
+    ) -> InferenceResponse | Waiting:
         start = monotonic()
-        n_rows, classes = count_rows(tensors), self._classes[method]
+        n_rows = count_rows(tensors)
         if not parameters and self.answers_here(method, n_rows):
             # Past the deadline, the queue knows what to say.
             outputs = self._run_engines(method, tensors, n_rows) if start < deadline else None
             if outputs is not None:
-                inference_s = monotonic() - start
+                inference_s, classes = monotonic() - start, self._classes[method]
                 return InferenceResponse(
                     outputs, self.name, self.version, method, n_rows, classes, inference_s, start
                 )
         if self.joins(method):
             self.batcher.allow_joining(method)
-        outputs = self.batcher.submit(method, tensors, parameters, deadline)
-        return InferenceResponse(outputs, self.name, self.version, method, n_rows, classes, None, start)
+        respond = self._respond(method, n_rows, start)
+        return Waiting(self.batcher, method, tensors, parameters, deadline, respond)
 
     def run_here(self, method: str, tensors: Tensors, n_rows: int) -> Tensors | None:
         start = monotonic()

@@ -59,6 +59,7 @@ class _Late:
     """Registers a blueprint when the app first serves."""
 
     def __init__(self, app: Flask, blueprint: Blueprint, inner: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
         self._register: Callable[[], None] | None = partial(app.register_blueprint, blueprint)
         self._inner = inner
         self._lock = Lock()  # who comes second waits until the routes are there
@@ -73,6 +74,8 @@ class _Late:
         if self._register is not None:
             self._register()
             self._register = None
+            if self._app.wsgi_app == self:  # from here on nobody need pass through here
+                self._app.wsgi_app = self._inner  # type: ignore[method-assign]
 
 
 def _check_and_answer(where: Scaffold) -> None:

@@ -8,16 +8,18 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from time import monotonic
 from typing import Any, BinaryIO, NamedTuple
 
 from flask import Response, g, request
 
+from demijohn.batching import Outcome, Waiting
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, Draining
-from demijohn.messages import Encoded, InferenceResponse
+from demijohn.messages import Encoded, InferenceRequest, InferenceResponse
 from demijohn.predictor import Predictor
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
@@ -29,6 +31,7 @@ from .compression import choose_encoding, compress
 from .errors import form_of
 from .services import Services, services
 
+OK = 200
 _NULL = b"null"  # as JSON has each number that is not finite
 
 #: Path and protocol; every path takes POST, and those of the native one PUT, for streams of rows.
@@ -110,15 +113,38 @@ def read_head(environ: Mapping[str, Any], protocol: InferenceProtocol, settings:
     return Head(media_type, protocol.read_head(environ), length, read_encodings(environ), answer_encoding)
 
 
+class Later(NamedTuple):
+    """An answer for which the model's queue has to be asked."""
+
+    waiting: Waiting
+    finish: Callable[[Outcome], Encoded]  #: Raises what there is no answer to.
+
+    def wait(self) -> Encoded:
+        """Return the answer, once it is there.
+
+        Raises:
+            DemijohnError: there is none.
+        """
+        return self.finish(self.waiting.outcome())
+
+
 def answer_route(
+    shared: Services, route: Route, environ: Mapping[str, Any], stream: BinaryIO, entered: float
+) -> Encoded:
+    """Find who is asked, and answer; see ``begin_route``."""
+    begun = begin_route(shared, route, environ, stream, entered)
+    return begun.wait() if isinstance(begun, Later) else begun
+
+
+def begin_route(
     shared: Services,
     route: Route,
     environ: Mapping[str, Any],
     stream: BinaryIO,
     entered: float,
     head: Head | None = None,
-) -> Encoded:
-    """Find who is asked, and answer.
+) -> Encoded | Later:
+    """Find who is asked, and answer, or say that the answer has to be waited for.
 
     Args:
         shared: Of the app.
@@ -136,7 +162,6 @@ def answer_route(
     protocol, name, method, version, alias, verb = route
     predictor = shared.find(name, version, alias)
     method = method or predictor.runtime.methods[0]
-    status, n_rows, inference_s, around_s = 500, 0, None, (0.0, 0.0)
     try:
         predictor.check_method(method)
         predictor.check_room(method)  # under overload, reading and parsing a body is the cost
@@ -148,28 +173,69 @@ def answer_route(
         arrived = monotonic()
         inference = protocol.decode(body, of_protocol, settings)
         deadline = entered + settings.deadline_s
+        begun: InferenceResponse | Waiting
         if inference.methods:
-            response = predictor.predict_each(inference, deadline)
+            begun = predictor.predict_each(inference, deadline)
         else:
-            response = predictor.predict(method, inference, deadline)
-        answered = monotonic()
-        plain = protocol.encode(response, inference, media_type)
-        answer = compress(plain, answer_encoding, settings.compress_min_bytes) if answer_encoding else plain
-        status, n_rows, inference_s, method = 200, response.n_rows, response.inference_s, response.method
-        around_s = (response.asked - arrived, monotonic() - answered)
-        if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
-            _count_nonfinite(shared, predictor, response)
-        return answer
-    except DemijohnError as error:
-        status = form_of(protocol, environ.get("HTTP_ACCEPT")).status_of(error)
+            begun = predictor.begin(method, inference, deadline)
+    except Exception as error:
+        _count_error(shared, predictor, method, error, protocol, environ, entered)
         raise
-    finally:
-        # A method that no model has must not become a label: clients choose its text.
-        counted = method if method in predictor.runtime.methods else ""
-        shared.metrics.observe_request(
-            predictor.name, predictor.version, counted, status, monotonic() - entered,
-            n_rows, inference_s, around_s,
-        )  # fmt: skip
+    asked = (protocol, method, verb, media_type, answer_encoding)
+    if isinstance(begun, Waiting):
+        return Later(begun, partial(_finish, shared, predictor, asked, environ, inference, entered, arrived))
+    return _finish(shared, predictor, asked, environ, inference, entered, arrived, begun)
+
+
+def _finish(
+    shared: Services,
+    predictor: Predictor,
+    asked: tuple[InferenceProtocol, str, str, str, str],
+    environ: Mapping[str, Any],
+    inference: InferenceRequest,
+    entered: float,
+    arrived: float,
+    outcome: Outcome,
+) -> Encoded:
+    """Write an answer, or raise what there is none for; and count the request."""
+    protocol, method, verb, media_type, answer_encoding = asked
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        answered = monotonic()
+        plain = protocol.encode(outcome, inference, media_type)
+        answer = (
+            compress(plain, answer_encoding, shared.settings.compress_min_bytes) if answer_encoding else plain
+        )
+    except Exception as error:
+        _count_error(shared, predictor, method, error, protocol, environ, entered)
+        raise
+    _, name, version, method, n_rows, _, inference_s, begun = outcome
+    now = monotonic()
+    around_s = (begun - arrived, now - answered)
+    shared.metrics.observe_request(name, version, method, OK, now - entered, n_rows, inference_s, around_s)
+    if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
+        _count_nonfinite(shared, predictor, outcome)
+    return answer
+
+
+def _count_error(
+    shared: Services,
+    predictor: Predictor,
+    method: str,
+    error: Exception,
+    protocol: InferenceProtocol,
+    environ: Mapping[str, Any],
+    entered: float,
+) -> None:
+    status = 500
+    if isinstance(error, DemijohnError):
+        status = form_of(protocol, environ.get("HTTP_ACCEPT")).status_of(error)
+    # A method that no model has must not become a label: clients choose its text.
+    counted = method if method in predictor.runtime.methods else ""
+    shared.metrics.observe_request(
+        predictor.name, predictor.version, counted, status, monotonic() - entered, 0
+    )
 
 
 def _count_nonfinite(shared: Services, predictor: Predictor, response: InferenceResponse) -> None:
