@@ -144,7 +144,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     from demijohn.protocols import native
     from demijohn.request_body import RequestBody
     from demijohn.web.bodies import read_body
-    from demijohn.web.inference import Route, answer_route, read_head
+    from demijohn.web.inference import Route, begin_route, read_head
 
     services, settings, predictor = worker.services, worker.settings, worker.predictor(name)
     environ, responder, stream = environ_of(name, body), Responder(), Stream(body)
@@ -191,7 +191,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
         "answer": lambda: predictor.answer("predict", validate(), {}, monotonic() + 30),
         "encode": lambda: native.encode(response, request, native.JSON),
         "count": lambda: observe(name, version, "predict", 200, 1e-4, response.n_rows, response.inference_s),
-        "prediction": lambda: answer_route(services, route, environ, fresh(), monotonic(), head),
+        "prediction": lambda: begin_route(services, route, environ, fresh(), monotonic(), head),
         "lane": in_lane,
         "gateway": lambda: worker.gateway(responder, scope()),
         "nothing": lambda: None,
