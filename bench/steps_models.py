@@ -24,6 +24,16 @@ def forest() -> tuple[Any, Any]:
     return RandomForestClassifier(100, random_state=0).fit(rows, target), rows.tolist()
 
 
+def logistic() -> tuple[Any, Any]:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows, target = load_breast_cancer(return_X_y=True)
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(rows, target), rows.tolist()
+
+
 def frame() -> tuple[Any, Any]:
     import numpy as np
     from sklearn.compose import ColumnTransformer
@@ -50,6 +60,7 @@ def neighbors() -> tuple[Any, Any]:
 
 MODELS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
     "linear": ("Linear regression, 10 columns", linear),
+    "logistic": ("Scaled logistic regression, 30 columns", logistic),
     "forest": ("Forest of 100 trees, 30 columns", forest),
     "frame": ("DataFrame pipeline, 10 numbers and 5 texts", frame),
     "neighbors": ("k nearest neighbours, 4 columns", neighbors),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import weakref
 from typing import Any
 
 import pytest
 from flask import Flask, signals
 from sklearn.linear_model import LinearRegression
+from tests.servers import until
 from tests.test_gateway import Recorder
 
-from demijohn import Demijohn
+from demijohn import BadInput, Demijohn
 from demijohn.config import Settings
 from demijohn.gateway import Gateway
 from demijohn.request_body import BodyWatch
@@ -171,3 +174,26 @@ def test_a_body_that_is_shorter_than_its_known_length_is_refused() -> None:
 def test_an_id_that_is_too_long_is_refused_with_one_of_ours() -> None:
     answer = Site().ask(HTTP_X_REQUEST_ID="a" * 8193)
     assert (answer.status, len(answer.headers["x-request-id"])) == (431, 32)
+
+
+def test_a_refusal_that_the_model_tells_leaves_nothing_behind() -> None:
+    site, raised = Site(), []
+
+    class Picky(BadInput):
+        pass
+
+    def refuse(x: float) -> float:
+        error = Picky(f"not {x}")
+        raised.append(weakref.ref(error))
+        raise error
+
+    site.models.add("picky", refuse)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            assert site.ask("/models/picky/predict", [{"x": 1.0}]).status == 422
+        until(lambda: all(error() is None for error in raised))
+    finally:
+        gc.enable()
+    assert len(raised) == 3

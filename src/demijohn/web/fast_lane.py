@@ -142,6 +142,7 @@ class FastLane:
     def refuse(
         self, error: Exception, route: inference.Route, environ: WSGIEnvironment, request_id: str
     ) -> Whole:
+        """Return what a request is told that there is no answer to."""
         form = form_of(route.protocol, environ.get("HTTP_ACCEPT"))
         status, answer = encode(refusal_of(error, request_id), request_id, form)
         return self.dress(status, answer, environ, request_id)
@@ -251,6 +252,9 @@ class LaterWhole:
         self._later.waiting.send(lambda outcome: tell(self._finish(outcome)))
 
     def _finish(self, outcome: Outcome) -> Whole:
+        if isinstance(outcome, Exception):  # not raised again: it and our frames would hold each other
+            self._later.fail(outcome)
+            return self._lane.refuse(outcome, self._route, self._environ, self._request_id)
         try:
             answer = self._later.finish(outcome)
         except Exception as error:  # noqa: BLE001  - as above

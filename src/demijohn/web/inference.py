@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from flask import Response, g, request
 
-from demijohn.batching import Outcome, Waiting
+from demijohn.batching import Waiting
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, Draining
 from demijohn.messages import Encoded, InferenceRequest, InferenceResponse
@@ -117,7 +117,8 @@ class Later(NamedTuple):
     """An answer for which the model's queue has to be asked."""
 
     waiting: Waiting
-    finish: Callable[[Outcome], Encoded]  #: Raises what there is no answer to.
+    finish: Callable[[InferenceResponse], Encoded]  #: Writes and counts it; raises what it cannot be.
+    fail: Callable[[Exception], None]  #: Counts that there is none.
 
     def wait(self) -> Encoded:
         """Return the answer, once it is there.
@@ -125,7 +126,12 @@ class Later(NamedTuple):
         Raises:
             DemijohnError: there is none.
         """
-        return self.finish(self.waiting.outcome())
+        try:
+            response = self.waiting.wait()
+        except Exception as error:
+            self.fail(error)
+            raise
+        return self.finish(response)
 
 
 def answer_route(
@@ -179,43 +185,44 @@ def begin_route(
         else:
             begun = predictor.begin(method, inference, deadline)
     except Exception as error:
-        _count_error(shared, predictor, method, error, protocol, environ, entered)
+        _count_error(shared, predictor, method, protocol, environ, entered, error)
         raise
-    asked = (protocol, method, verb, media_type, answer_encoding)
+    form = (protocol, verb, media_type, answer_encoding)
     if isinstance(begun, Waiting):
-        return Later(begun, partial(_finish, shared, predictor, asked, environ, inference, entered, arrived))
-    return _finish(shared, predictor, asked, environ, inference, entered, arrived, begun)
+        finish = partial(_finish, shared, predictor, environ, form, inference, entered, arrived)
+        return Later(
+            begun, finish, partial(_count_error, shared, predictor, method, protocol, environ, entered)
+        )
+    return _finish(shared, predictor, environ, form, inference, entered, arrived, begun)
 
 
 def _finish(
     shared: Services,
     predictor: Predictor,
-    asked: tuple[InferenceProtocol, str, str, str, str],
     environ: Mapping[str, Any],
+    form: tuple[InferenceProtocol, str, str, str],
     inference: InferenceRequest,
     entered: float,
     arrived: float,
-    outcome: Outcome,
+    response: InferenceResponse,
 ) -> Encoded:
-    """Write an answer, or raise what there is none for; and count the request."""
-    protocol, method, verb, media_type, answer_encoding = asked
+    """Write an answer, and count it."""
+    protocol, verb, media_type, answer_encoding = form
+    _, name, version, method, n_rows, _, inference_s, asked = response
+    answered = monotonic()
     try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        answered = monotonic()
-        plain = protocol.encode(outcome, inference, media_type)
+        plain = protocol.encode(response, inference, media_type)
         answer = (
             compress(plain, answer_encoding, shared.settings.compress_min_bytes) if answer_encoding else plain
         )
     except Exception as error:
-        _count_error(shared, predictor, method, error, protocol, environ, entered)
+        _count_error(shared, predictor, method, protocol, environ, entered, error)
         raise
-    _, name, version, method, n_rows, _, inference_s, begun = outcome
     now = monotonic()
-    around_s = (begun - arrived, now - answered)
+    around_s = (asked - arrived, now - answered)
     shared.metrics.observe_request(name, version, method, OK, now - entered, n_rows, inference_s, around_s)
     if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
-        _count_nonfinite(shared, predictor, outcome)
+        _count_nonfinite(shared, predictor, response)
     return answer
 
 
@@ -223,10 +230,10 @@ def _count_error(
     shared: Services,
     predictor: Predictor,
     method: str,
-    error: Exception,
     protocol: InferenceProtocol,
     environ: Mapping[str, Any],
     entered: float,
+    error: Exception,
 ) -> None:
     status = 500
     if isinstance(error, DemijohnError):
