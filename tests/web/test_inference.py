@@ -268,6 +268,9 @@ def test_more_values_than_the_limit_are_413() -> None:
         ("text/*", "text/csv"),
         ("text/html, */*;q=0.1", "application/json"),
         ("application/json;q=0, */*", "text/csv"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/json;q=0.1, text/csv; header=present", "text/csv"),
+        ("application/json;charset=utf-8;q=0, */*", "text/csv"),
     ],
 )
 def test_accept_chooses_the_form(accept: str, chosen: str) -> None:

@@ -36,4 +36,6 @@ def best_match(accept: str | None, answers: Sequence[str]) -> str | None:
     """Return the form that the Accept header likes best, the first of several; None: it takes none."""
     if not accept or accept in ("*/*", answers[0]):
         return answers[0]
-    return parse_accept_header(accept, MIMEAccept).best_match(answers)
+    ranges = parse_accept_header(accept, MIMEAccept)
+    # "application/json; charset=utf-8", as many clients have it, would match only that to the letter.
+    return MIMEAccept([(name.partition(";")[0], quality) for name, quality in ranges]).best_match(answers)
