@@ -25,10 +25,12 @@ from flask import Response, current_app, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import Rule
 
 from demijohn import __version__
 from demijohn.errors import HostRefused, KeyMissing, MethodNotAllowed, OriginRefused, RouteNotFound
 
+from . import tensorflow
 from .row_forms import check_forms
 from .services import Services, services
 
@@ -66,7 +68,7 @@ def guard() -> Response | None:
     g.demijohn_entered = environ.get("demijohn.entered", time.monotonic())
     g.demijohn_environ = seen = as_client_sent(environ, shared.settings.trusted_proxies)
     check_host(shared, seen, environ.get("SERVER_NAME", ""))
-    if request.endpoint in (None, NO_ROUTE):
+    if request.endpoint in (None, NO_ROUTE) and not _is_found_respelt():
         refuse_route()
     if request.method == "PUT":
         check_forms(environ)
@@ -163,13 +165,38 @@ def _allowed_methods() -> list[str]:
 
 
 def _takes(method: str) -> bool:
+    return _match(None, method) is not None or _match_respelt(method) is not None
+
+
+def _is_found_respelt() -> bool:
+    """Let Flask go on with the route of ours that has the path in other letters, if there is one."""
+    found = _match_respelt(request.method)
+    if found is None:
+        return False
+    request.url_rule, request.view_args = found
+    request.routing_exception = None
+    return True
+
+
+def _match_respelt(method: str) -> tuple[Rule, dict[str, Any]] | None:
+    prefix, path = services().settings.url_prefix, request.path
+    respelt = prefix + tensorflow.respell(path[len(prefix) :])
+    if not path.startswith(prefix) or respelt == path:
+        return None
+    found = _match(respelt, method)
+    return found if found is not None and found[0].endpoint.startswith(f"{BLUEPRINT}.") else None
+
+
+def _match(path: str | None, method: str) -> tuple[Rule, dict[str, Any]] | None:
     adapter = current_app.url_map.bind_to_environ(request.environ)
     try:
-        endpoint, arguments = adapter.match(method=method)
+        rule, arguments = adapter.match(path, method, return_rule=True)
     except HTTPException:  # neither ours nor the app's own: no such route for this method
-        return False
+        return None
     # Behind a colon stands a verb of TensorFlow Serving's; no name of ours has one.
-    return bool(endpoint != NO_ROUTE) and not any(":" in str(value) for value in arguments.values())
+    if rule.endpoint == NO_ROUTE or any(":" in str(value) for value in arguments.values()):
+        return None
+    return rule, dict(arguments)
 
 
 def check_key(shared: Services, environ: Mapping[str, Any]) -> None:

@@ -3,13 +3,16 @@
 Rules of this room:
 1. Both servers have their status at one address, so the answer has the fields of both.
 2. A method of the model is a signature; the first is ``serving_default``, too.
-3. Sizes are strings and ``signature_def`` stands twice, as TensorFlow Serving has it.
+3. TensorFlow Serving matches paths whatever their case, but for the names in them.
+4. Sizes are strings and ``signature_def`` stands twice, as TensorFlow Serving has it.
 
-Source: https://github.com/tensorflow/serving, g3doc/api_rest.md, "Model status API", "Model Metadata API".
+Source: https://github.com/tensorflow/serving, g3doc/api_rest.md, "Model status API", "Model Metadata API";
+model_servers/http_rest_api_handler.cc for the case of paths.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,7 +34,21 @@ _DTYPES = {
     "float64": "DT_DOUBLE",
     **{f"{kind}{bits}": f"DT_{kind.upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
+_WORDS = re.compile(r"(/v1/models)(/[^/]+)?(?:(/versions|/labels)(/[^/]+))?(/metadata)?", re.IGNORECASE)
 _TEXT = "DT_STRING"  # what is written as a text, instants included
+
+
+def respell(path: str) -> str:
+    """Return a path as our routes have it: the dialect's own words in small letters, names as they are.
+
+    Args:
+        path: Below our prefix; one of another kind is returned as it is.
+    """
+    match = _WORDS.fullmatch(path)
+    if match is None:
+        return path
+    models, name, kind, which, metadata = (part or "" for part in match.groups())
+    return "".join((models.lower(), name, kind.lower(), which, metadata.lower()))
 
 
 def list_models() -> Response:
