@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import feather
 from pyarrow import parquet as pq
 from sklearn.cluster import Birch
+from sklearn.compose import ColumnTransformer
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.accelerated import FEATURES, Line, offer, predictor, regression
 from tests.images import png
@@ -129,6 +133,21 @@ def test_hostile_texts_reach_the_model_unharmed(predict: Any, tmp_path: Path) ->
     table.to_csv(rows, index=False)
     expected = [str(label) for label in hostile().predict(table)]
     assert [row[0] for row in predict(model, rows).table[1:]] == expected
+
+
+def test_a_file_with_dates_is_an_example_of_itself(predict: Any, tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "since": pd.date_range("2020-01-01", periods=4),
+            "x": [1.0, 2.0, 3.0, 4.0],
+            "y": [3.0, 4.0, 1.0, 0.0],
+        }
+    )
+    columns = ColumnTransformer([("numbers", "passthrough", ["x", "y"])])
+    model = save(make_pipeline(columns, LinearRegression()).fit(table, table["x"]), tmp_path / "m.joblib")
+    table.to_parquet(rows := tmp_path / "rows.parquet")
+    document = predict(model, rows, "--example", rows, "--to", "json").document
+    assert document["predictions"] == pytest.approx([1.0, 2.0, 3.0, 4.0])
 
 
 def test_a_file_without_header_is_data_from_the_first_row(predict: Any, model: Path, tmp_path: Path) -> None:

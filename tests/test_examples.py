@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from demijohn.config import Settings
 from demijohn.errors import LoadError
+from demijohn.example_specs import read_specs
 from demijohn.examples import media_type_of, read_example, rows_of
 from demijohn.messages import InferenceRequest, NamedTensors, RawTensor
 from demijohn.protocols import csv_media
@@ -92,3 +95,17 @@ def test_arrays_by_name_become_records() -> None:
 def test_bytes_alone_are_no_rows() -> None:
     with pytest.raises(LoadError):
         rows_of(InferenceRequest(RawTensor(b"12345678")))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_instants_of_a_binary_file_are_instants_and_no_texts(tmp_path: Path, unit: str) -> None:
+    since = pd.Series(["2020-01-01T06:30", None, "2262-01-01"], dtype=f"datetime64[{unit}]")
+    pd.DataFrame({"since": since}).to_parquet(tmp_path / "rows.parquet")
+    _, (spec,) = read_specs(read_example(tmp_path / "rows.parquet", Settings()))
+    assert (spec.dtype, spec.nullable) == ("datetime64[ns]", True)
+
+
+def test_instants_in_arrays_are_instants_too() -> None:
+    tensors = NamedTensors({"since": np.array(["2020-01-01", "NaT"], "datetime64[ns]")})
+    records = rows_of(InferenceRequest(tensors))
+    assert records == [{"since": datetime(2020, 1, 1)}, {"since": None}]  # noqa: DTZ001  - none in numpy's

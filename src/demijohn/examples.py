@@ -2,7 +2,8 @@
 
 Rules of this room:
 1. A CSV example says little of dtypes: a column of numbers is one of floats, so that "3" does not
-   forbid 3.5; one of true and false is one of booleans; any other is text.
+   forbid 3.5; one of true and false is one of booleans; any other is text. Binary forms say more:
+   an instant is one.
 2. The same decoders as over HTTP read the files, so a file that works here works as a body.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 from .config import Settings
 from .errors import LoadError, RequestError
 from .messages import (
+    Array,
     ArrayColumn,
     ArrayColumns,
     Columns,
@@ -117,9 +119,11 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
         cells = [_cells(column, limit) for column in inputs.each()]
         return _records(inputs.names, zip(*cells, strict=True), limit)
     if isinstance(inputs, RowArray):
-        return plain(inputs.array[:limit])
+        return _typed_values(inputs.array[:limit])
     if isinstance(inputs, NamedTensors):
-        return _records(list(inputs.tensors), zip(*map(plain, inputs.tensors.values()), strict=False), limit)
+        return _records(
+            list(inputs.tensors), zip(*map(_typed_values, inputs.tensors.values()), strict=False), limit
+        )
     if isinstance(inputs, Columns):
         return _records(list(inputs.columns), zip(*inputs.columns.values(), strict=False), limit)
     if isinstance(inputs, RawTensor):
@@ -130,12 +134,20 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
 def _cells(column: ArrayColumn, limit: int) -> list[Any]:
     """Return the first cells of a column, what is missing as None."""
     values = column.values if column.codes is None else column.values[column.codes[:limit]]
-    cells = plain(values[:limit])
+    cells = _typed_values(values[:limit])
     if column.missing is None:
         return cells
     return [
         None if is_missing else cell for cell, is_missing in zip(cells, column.missing.tolist(), strict=False)
     ]
+
+
+def _typed_values(array: Array) -> list[Any]:
+    """Return an array as nested lists, in which an instant is one and no text that looks like one."""
+    if array.dtype.kind != "M":
+        return plain(array)
+    values: list[Any] = array.astype("datetime64[us]").tolist()
+    return values
 
 
 def _read(path: Path) -> bytes:
