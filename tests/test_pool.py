@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +61,7 @@ def test_an_alias_stands_for_a_version_that_there_is(pool: Pool) -> None:
 def test_what_is_not_there_is_said_with_what_is(pool: Pool) -> None:
     with pytest.raises(ModelNotFound, match="models: iris"):
         pool.find("nobody")
-    with pytest.raises(VersionNotFound, match="9, 10, 2"):
+    with pytest.raises(VersionNotFound, match="2, 9, 10"):
         pool.find("iris", "3")
     with pytest.raises(VersionNotFound, match="it has: none"):
         pool.find("iris", alias="champion")
@@ -102,9 +104,9 @@ def test_a_pool_lists_its_models_in_the_order_in_which_they_came(pool: Pool) -> 
     assert "apple" in pool
     assert "pear" not in pool
     assert [(p.name, p.version) for p in pool.predictors()] == [
+        ("iris", "2"),
         ("iris", "9"),
         ("iris", "10"),
-        ("iris", "2"),
         ("apple", "1"),
     ]
 
@@ -118,12 +120,20 @@ def test_a_version_is_swapped_and_who_holds_the_old_one_keeps_it(pool: Pool) -> 
     assert old.state == "ready"
 
 
+def test_versions_are_told_in_their_order_and_not_in_that_of_their_arrival(pool: Pool) -> None:
+    for version in ("11", "1", "beta"):
+        pool.put(predictor("iris", version))
+    assert list(pool.entry("iris").versions) == ["beta", "1", "2", "9", "10", "11"]
+    with pytest.raises(VersionNotFound, match="it has: beta, 1, 2, 9, 10, 11"):
+        pool.find("iris", "3")
+
+
 def test_a_version_goes_with_its_aliases_and_the_last_one_with_the_model(pool: Pool) -> None:
     pool.alias("iris", "champion", "9")
     pool.alias("iris", "fallback", "2")
     pool.remove("iris", "9")
     assert dict(pool.entry("iris").aliases) == {"fallback": "2"}
-    assert list(pool.entry("iris").versions) == ["10", "2"]
+    assert list(pool.entry("iris").versions) == ["2", "10"]
     pool.remove("iris", "10")
     pool.remove("iris", "2")
     assert list(pool) == []
@@ -167,4 +177,10 @@ def test_a_name_is_made_of_what_needs_no_escape(name: str) -> None:
 )
 def test_any_other_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot name a version"):
+        check_name(name, "version")
+
+
+@pytest.mark.parametrize("name", [2, 2.0, None, b"2"])
+def test_what_is_no_text_names_nothing(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name!r} cannot name a version"):
         check_name(name, "version")

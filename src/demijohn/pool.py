@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 class Entry:
     """One model: its versions and aliases."""
 
-    versions: MappingProxyType[str, Predictor]
+    versions: MappingProxyType[str, Predictor]  #: The lowest first.
     aliases: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
     latest: Predictor = field(init=False)  #: The highest version.
 
@@ -49,7 +49,8 @@ def check_name(name: str, what: str = "model") -> str:
     Raises:
         ConfigurationError: it may not.
     """
-    if not NAME.match(name):
+    # A number is what a caller without types may give for a version.
+    if not isinstance(name, str) or not NAME.match(name):
         raise ConfigurationError(
             f"{name!r} cannot name a {what}: use up to 128 letters, digits, '.', '_' and '-', "
             "the first a letter or a digit"
@@ -152,8 +153,11 @@ class Pool:
         with self._lock:
             entry = self._entries.get(predictor.name)
             others, aliases = (entry.versions, entry.aliases) if entry else ({}, {})
-            versions = MappingProxyType({**others, predictor.version: predictor})
-            self._set({**self._entries, predictor.name: Entry(versions, MappingProxyType({**aliases}))})
+            versions = {**others, predictor.version: predictor}
+            in_order = MappingProxyType(
+                {version: versions[version] for version in sorted(versions, key=rank)}
+            )
+            self._set({**self._entries, predictor.name: Entry(in_order, MappingProxyType({**aliases}))})
             self.unloaded = {name: one for name, one in self.unloaded.items() if name != predictor.name}
 
     def remove(self, name: str, version: str) -> None:
