@@ -132,6 +132,16 @@ def test_no_rows_at_all_are_refused(inputs):
     assert problems_of(TABLE, inputs) == [(None, None, "at least 1 row", "0 rows")]
 
 
+def test_where_there_is_one_input_a_row_may_be_its_value_alone():
+    text = Signature("table", (TensorSpec("text", "str"),))
+    assert lists(text.validate(Rows(["a", "b"]))) == lists(text.validate(Rows([["a"], ["b"]])))
+    assert lists(text.validate(Rows(["a"], columns=["text"]))) == {"text": ["a"]}
+    assert problems_of(text, Rows(["a"], columns=["other"]))[0][:3] == (None, "text", "str")
+    assert problems_of(text, Rows(["a", 1])) == [(1, "text", "str", "1")]
+    assert problems_of(text, Rows(["a", ["b"]]))[0][:2] == (0, None)
+    assert problems_of(NUMBERS, Rows([1.0, 2.0]))[0][:3] == (0, None, "a list of 2 values")
+
+
 def test_no_columns_at_all_are_no_rows():
     free = Signature("table", (TensorSpec("a", nullable=True, is_optional=True),))
     assert problems_of(free, Columns({})) == [(None, None, "at least 1 row", "0 rows")]

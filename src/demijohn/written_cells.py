@@ -1,7 +1,8 @@
 """Which cells a client wrote for which input: rows, records and columns brought into one form.
 
 Rules of this room:
-1. Names are matched whole and in any order; without names the position says which input is meant.
+1. Names are matched whole and in any order; without names the position says which input is meant. Where
+   there is one input a row may be its value alone, as in TensorFlow Serving: [1.0, 2.0] for [[1.0], [2.0]].
 2. What is missing, unknown, twice there or of another length is named; no cell is looked at.
 """
 
@@ -41,9 +42,13 @@ def columns_of(
         order = inputs.columns
         check_unique(order, problems)
         check_names(order, specs, None, problems)
-    _check_widths(inputs.rows, len(order), problems)
+    is_plain = len(order) == 1 and not any(isinstance(row, list) for row in inputs.rows)
+    if not is_plain:
+        _check_widths(inputs.rows, len(order), problems)
     if problems:
         return {}
+    if is_plain:
+        return {order[0]: inputs.rows}
     return dict(zip(order, map(list, zip(*inputs.rows, strict=True)), strict=True))
 
 

@@ -547,6 +547,18 @@ def test_a_number_of_few_bits_has_bounds_and_what_is_unlike_json_is_left_open() 
     )
 
 
+def test_where_there_is_one_column_a_row_may_be_its_value_alone() -> None:
+    client = make_app().test_client()
+    document = Document.of(client)
+    shapes = TABLE["shape"].tolist()
+    for body in (shapes, {"inputs": shapes}, {"dataframe_split": {"columns": ["shape"], "data": shapes}}):
+        assert document.fits(document.body("/models/frames/transform"), body)
+        assert client.post("/ml/models/frames/transform", json=body).status_code == 200
+    mixed = [shapes[0], [shapes[0]]]
+    assert not document.fits(document.body("/models/frames/transform"), mixed)
+    assert client.post("/ml/models/frames/transform", json=mixed).status_code == 422
+
+
 def test_a_column_of_anything_is_handed_on_as_anything() -> None:
     rows = pd.DataFrame({"any": ["text", 3]})
     app = Flask(__name__)

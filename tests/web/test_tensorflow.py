@@ -115,3 +115,21 @@ def test_a_path_of_the_host_app_is_not_reached_by_another_spelling() -> None:
     client = app.test_client()
     assert client.get("/ml/v1/models/iris/labels/mine").data == b"mine"
     assert client.get("/ml/V1/models/iris/labels/mine").status_code == 400
+
+
+def half_plus_two(x: float) -> float:
+    return x / 2 + 2
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({"instances": [1.0, 2.0, 5.0]}, {"predictions": [2.5, 3.0, 4.5]}),
+        ({"inputs": [1.0, 2.0, 5.0]}, {"outputs": [2.5, 3.0, 4.5]}),
+        ({"inputs": {"x": [1.0, 2.0, 5.0]}}, {"outputs": [2.5, 3.0, 4.5]}),
+    ],
+)
+def test_the_example_that_every_client_of_tensorflow_serving_knows(body: Any, answer: Any) -> None:
+    app = Flask(__name__)
+    Demijohn(app).add("half_plus_two", half_plus_two)
+    assert app.test_client().post("/ml/v1/models/half_plus_two:predict", json=body).get_json() == answer

@@ -233,7 +233,9 @@ def _table_forms(signature: Signature, name: str, components: Components) -> dic
     required = [spec.name for spec in signature.inputs if not spec.is_optional]
     row = components.keep(f"{name}.row", _tuple(list(cells.values())))
     record = components.keep(f"{name}.record", _record(cells, required))
-    rows = components.keep(f"{name}.rows", _many(row))
+    # Where there is one input, a row may be its value alone.
+    plain = [_many(cell) for cell in cells.values()] if len(cells) == 1 else []
+    rows = components.keep(f"{name}.rows", {"anyOf": [_many(row), *plain]} if plain else _many(row))
     records = components.keep(f"{name}.records", _many(record))
     lists = {column: _many(cell) for column, cell in cells.items()}
     columns = components.keep(f"{name}.columns", {**_record(lists, required), "minProperties": 1})
