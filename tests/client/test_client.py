@@ -46,6 +46,12 @@ def test_the_models_are_a_mapping_in_the_servers_order(client: Client) -> None:
         models["nobody"]
 
 
+def test_a_client_iterates_over_the_names_of_its_models(client: Client) -> None:
+    assert list(client) == list(client.models)
+    assert "iris" in client
+    assert "nobody" not in client
+
+
 def test_a_server_is_ready_when_it_says_so(client: Client, fake: FakeServer) -> None:
     assert client.is_ready()
     fake.replies = [answer({"status": "not ready", "reasons": {}}, 503, Retry_After="0")]

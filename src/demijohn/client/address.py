@@ -46,7 +46,7 @@ def read_address(url: str) -> Address:
 
 
 def _shown(parts: Url) -> str:
-    return f"{parts.scheme or ''}://{parts.host or ''}"
+    return f"{parts.scheme}://{parts.host or ''}" if parts.scheme else parts.host or "That"
 
 
 def key_header(key: str) -> dict[str, str]:

@@ -94,6 +94,10 @@ class Client:
             handle = self._handles.setdefault(name, RemoteModel(self._connection, self._dialects, place))
         return handle
 
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the models that are served now; asks the server."""
+        return iter(self.models)
+
     @property
     def models(self) -> ModelList:
         """The models that are served now; asks the server."""
