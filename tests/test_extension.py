@@ -223,6 +223,15 @@ def test_a_view_of_ones_own_may_use_the_models() -> None:
         assert answer.get_json()["price"] == pytest.approx(REGRESSION.predict(FRAME.head(2)).tolist())
 
 
+def test_a_decorator_without_a_name_is_refused_at_once() -> None:
+    models = Demijohn(Flask("host"))
+    with pytest.raises(ConfigurationError, match="cannot name a model"):
+
+        @models.model  # type: ignore[arg-type]  # it should be models.model("shout")
+        def shout(text: str) -> str:
+            return text.upper()
+
+
 def test_a_decorated_function_is_a_model_and_stays_a_function() -> None:
     app = Flask("host")
     models = Demijohn(app)

@@ -262,6 +262,7 @@ class Demijohn:
 
     def model(self, name: str, **options: Any) -> Callable[[AnyFunction], AnyFunction]:
         """Serve the decorated function as a model; the options are those of ``add``."""
+        check_name(name)  # now: "@models.model" without a name decorates with nothing
 
         def decorate(function: AnyFunction) -> AnyFunction:
             self.add(name, function, **options)
