@@ -141,6 +141,7 @@ class ModelNotFound(RequestError):
     status = 404
     code = "model_not_found"
     title = "There is no such model"
+    asked: tuple[str, str | None] | None = None  #: Name and version, for a dialect that repeats them.
 
 
 class VersionNotFound(RequestError):
@@ -149,6 +150,7 @@ class VersionNotFound(RequestError):
     status = 404
     code = "version_not_found"
     title = "The model has no such version"
+    asked: tuple[str, str | None] | None = None  #: As in ``ModelNotFound``; None for an alias.
 
 
 class MethodNotFound(RequestError):

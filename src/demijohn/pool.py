@@ -88,8 +88,12 @@ class Pool:
         """Say whether a model has this name."""
         return name in self._entries
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str, version: str | None = None) -> Entry:
         """Return a model's versions and aliases.
+
+        Args:
+            name: Of the model.
+            version: That is looked for, to be told where there is no such model.
 
         Raises:
             ModelNotFound: no model has this name.
@@ -100,7 +104,9 @@ class Pool:
             why = self.unloaded[name].reason
             raise NotReady(f"Model {name!r} is {why}", headers={"Retry-After": "1"})
         if entry is None:
-            raise ModelNotFound(f"There is no model of that name; {self._known()}")
+            error = ModelNotFound(f"There is no model of that name; {self._known()}")
+            error.asked = (name, version)
+            raise error
         return entry
 
     def find(self, name: str | None, version: str | None = None, alias: str | None = None) -> Predictor:
@@ -117,7 +123,7 @@ class Pool:
         """
         if alias is None and version is None and (found := self._entries.get(name or "")) is not None:
             return found.latest  # as most ask
-        entry = self.entry(self._default_name() if name is None else name)
+        entry = self.entry(self._default_name() if name is None else name, version)
         if alias is not None:
             version = entry.aliases.get(alias)
             if version is None:
@@ -126,7 +132,9 @@ class Pool:
         if version is None:
             return entry.latest
         if version not in entry.versions:
-            raise VersionNotFound(f"The model has no such version; it has: {', '.join(entry.versions)}")
+            error = VersionNotFound(f"The model has no such version; it has: {', '.join(entry.versions)}")
+            error.asked = (entry.latest.name, version)
+            raise error
         return entry.versions[version]
 
     def _default_name(self) -> str:

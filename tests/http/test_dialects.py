@@ -131,8 +131,9 @@ def test_a_signature_is_a_method_even_of_a_model_that_does_not_predict(files: Se
 @pytest.mark.parametrize(
     ("path", "status", "text"),
     [
-        ("/v1/models/nobody:predict", 404, "Servable not found"),
-        ("/v1/models/plane/versions/50:predict", 404, "Servable not found"),
+        ("/v1/models/nobody:predict", 404, "Servable not found for request: Latest(nobody)"),
+        ("/v1/models/nobody/versions/2:predict", 404, "Servable not found for request: Specific(nobody, 2)"),
+        ("/v1/models/plane/versions/50:predict", 404, "Servable not found for request: Specific(plane, 50)"),
         ("/v1/models/plane/versions/HELLO:predict", 404, "Servable not found"),
         ("/v1/models/plane/versions/18446744073709551615:predict", 404, "Servable not found"),
         ("/v1/models/plane/labels/nobody:predict", 404, "Servable not found"),

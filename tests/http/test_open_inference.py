@@ -204,3 +204,4 @@ def test_statistics_are_those_of_all_workers(counted: Server) -> None:
     assert sum(size * counted["count"] for size, counted in sizes.items()) == stats["inference_count"]
     assert sum(one["count"] for one in sizes.values()) == stats["execution_count"]
     assert all(one["ns"] for one in sizes.values())
+    assert (stats["response_stats"], stats["memory_usage"]) == ({}, [])

@@ -341,6 +341,17 @@ def test_an_error_is_one_text(error: DemijohnError, status: int, text: str) -> N
     assert (tensorflow.status_of(error), text_of(error)) == (status, text)
 
 
+@pytest.mark.parametrize(
+    ("asked", "servable"),
+    [(("m", None), "Latest(m)"), (("m", "9"), "Specific(m, 9)"), (("m" * 300, "9"), "Specific(" + "m" * 191)],
+)
+@pytest.mark.parametrize("kind", [ModelNotFound, VersionNotFound])
+def test_who_was_asked_is_repeated_in_the_servers_words(kind: Any, asked: Any, servable: str) -> None:
+    error = kind("no")
+    error.asked = asked
+    assert text_of(error) == f"Servable not found for request: {servable}"
+
+
 # Whatever comes ---------------------------------------------------------------------------
 
 NUMBERS = st.floats(allow_nan=False) | st.integers(-(2**63), 2**63 - 1)

@@ -298,5 +298,13 @@ def _text_of(error: DemijohnError) -> str:
     if isinstance(error, (RouteNotFound, MethodNotAllowed)) and error.asked:
         return f"Malformed request: {error.asked[:200]}"
     if isinstance(error, (ModelNotFound, VersionNotFound)):
-        return f"Servable not found for request: {error.detail}"
+        return f"Servable not found for request: {_servable(error)}"
     return error.detail
+
+
+def _servable(error: ModelNotFound | VersionNotFound) -> str:
+    """Write who was asked as TensorFlow Serving does, in core/manager.h."""
+    if error.asked is None:
+        return error.detail
+    name, version = error.asked
+    return f"Latest({name})"[:200] if version is None else f"Specific({name}, {version})"[:200]

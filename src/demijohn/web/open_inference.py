@@ -199,6 +199,8 @@ def _statistics(predictor: Predictor, counted: Statistics) -> dict[str, Any]:
             }
             for n_rows, (n_calls, seconds) in counted.sizes.items()
         ],
+        "response_stats": {},  # of models that answer more than once
+        "memory_usage": [],  # not measured
     }
 
 

@@ -123,7 +123,7 @@ class V2BatchStatistics(Struct):
 
 
 class V2ModelStatistics(Struct):
-    """One version of a model; `last_inference` is in milliseconds since 1970."""
+    """One version of a model; `last_inference` is in milliseconds since 1970; the last two are empty."""
 
     name: str
     version: str
@@ -132,6 +132,8 @@ class V2ModelStatistics(Struct):
     execution_count: int
     inference_stats: V2Durations
     batch_stats: list[V2BatchStatistics]
+    response_stats: dict[str, V2Duration]
+    memory_usage: list[dict[str, int | str]]
 
 
 class V2Statistics(Struct):
