@@ -120,6 +120,21 @@ def test_a_named_file_must_be_a_model(tmp_path: Path) -> None:
         find([Target(tmp_path / "notes.txt")])
 
 
+@pytest.mark.parametrize("word", ["app.py", "app", "app:", "other=app.py"])
+def test_an_app_that_is_named_otherwise_is_told_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    with pytest.raises(LoadError, match=r"if app\.py holds a Flask app, write app:app$"):
+        find([parse(word)])
+
+
+def test_a_model_file_may_be_called_as_code_is(tmp_path: Path) -> None:
+    model = save(line(1), tmp_path / "line.joblib").rename(tmp_path / "line.py")
+    assert [file.key for file in find([Target(model)]).files] == [("line", "1")]
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="there is no such file or folder"):
         find([Target(tmp_path / "gone.joblib")])

@@ -25,6 +25,7 @@ from .runtimes.folders import stamp_of_folder
 logger = logging.getLogger("demijohn")
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
+_CODE = ".py"
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
 
 Stamp = tuple[int, ...]  #: Changes whenever a file, or one of a model folder, does.
@@ -199,7 +200,9 @@ def _as_name(text: str) -> str:
 def _look_into(candidate: Candidate, passed_over: list[Path]) -> ModelFile | None:
     try:
         return read_candidate(candidate)
-    except LoadError:
+    except LoadError as error:
+        if candidate.is_named and candidate.path.suffix == _CODE:
+            raise LoadError(f"{candidate.path} is no model file{_app_hint(candidate.path)}") from error
         if candidate.is_named or is_called_a_model(candidate.path):
             raise
     passed_over.append(candidate.path)
@@ -260,9 +263,15 @@ def _is_folder(path: Path) -> bool:
         path.stat()
         return path.is_dir()
     except FileNotFoundError as error:
-        raise LoadError(f"{path}: there is no such file or folder") from error
+        hint = _app_hint(path.with_name(path.name.partition(":")[0] + _CODE))
+        raise LoadError(f"{path}: there is no such file or folder{hint}") from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def _app_hint(path: Path) -> str:
+    """Say how a Flask app is named, if this is a file of code that may hold one."""
+    return f"; if {path} holds a Flask app, write {path.stem}:app" if path.is_file() else ""
 
 
 def _exists(path: Path) -> bool:
