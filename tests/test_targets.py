@@ -120,6 +120,17 @@ def test_a_named_file_must_be_a_model(tmp_path: Path) -> None:
         find([Target(tmp_path / "notes.txt")])
 
 
+def test_folders_that_are_no_versions_are_passed_over_and_told(tmp_path: Path) -> None:
+    save(line(1), tmp_path / "models/line/1/model.joblib")
+    save(line(2), tmp_path / "models/line/v2/model.joblib")
+    save(line(2), tmp_path / "models/team/iris/1/model.joblib")
+    (tmp_path / "models/line/__pycache__").mkdir()
+    told = find([Target(tmp_path / "models")])
+    assert [file.key for file in told.files] == [("line", "1")]
+    assert told.passed_over == [tmp_path / "models/line/v2", tmp_path / "models/team/iris"]
+    assert find([Target(tmp_path / "models/line", "mine")]).passed_over == [tmp_path / "models/line/v2"]
+
+
 @pytest.mark.parametrize("word", ["app.py", "app", "app:", "other=app.py"])
 def test_an_app_that_is_named_otherwise_is_told_how(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str

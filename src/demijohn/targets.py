@@ -96,7 +96,7 @@ class Found:
     """What the targets hold."""
 
     files: list[ModelFile]
-    passed_over: list[Path]  #: Files of folders that are no model.
+    passed_over: list[Path]  #: Files of folders that are no model, and folders that are not looked into.
 
 
 def is_app(word: str) -> bool:
@@ -133,6 +133,7 @@ def find(targets: Iterable[Target]) -> Found:
             file = _look_into(candidate, passed_over)
             if file is not None:
                 _refuse_twice(files.setdefault(file.key, file), file)
+        passed_over += _too_deep(target)
         if len(files) == n_before:
             raise LoadError(f"{target.path}: there is no model file in this folder")
     return Found(list(files.values()), passed_over)
@@ -241,6 +242,17 @@ def _versions(name: str, children: Sequence[Path]) -> Iterator[Candidate]:
             # As TensorFlow Serving has it, the folder of a version is the model itself.
             models, version = [child] if is_model_folder(child) else _children(child), child.name
         yield from (Candidate(name, version, model) for model in models if _may_be_model(model))
+
+
+def _too_deep(target: Target) -> list[Path]:
+    """List the folders where no model is looked for: those of a model, but for its numbered versions."""
+    if not target.path.is_dir() or is_model_folder(target.path):
+        return []
+    children = _children(target.path)
+    is_one = target.name is not None or any(map(_is_version, children))
+    if not is_one:
+        children = [below for child in children if not _may_be_model(child) for below in _children(child)]
+    return [child for child in children if not _may_be_model(child) and not _is_version(child)]
 
 
 def _may_be_model(path: Path) -> bool:
