@@ -131,6 +131,13 @@ def test_folders_that_are_no_versions_are_passed_over_and_told(tmp_path: Path) -
     assert find([Target(tmp_path / "models/line", "mine")]).passed_over == [tmp_path / "models/line/v2"]
 
 
+def test_a_folder_that_holds_only_others_is_refused_with_their_names(tmp_path: Path) -> None:
+    save(line(2), tmp_path / "models/line/v2/model.joblib")
+    (tmp_path / "models/README").write_text("hello")
+    with pytest.raises(LoadError, match=r"no models are: .*models/README, .*models/line/v2$"):
+        find([Target(tmp_path / "models")])
+
+
 @pytest.mark.parametrize("word", ["app.py", "app", "app:", "other=app.py"])
 def test_an_app_that_is_named_otherwise_is_told_how(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str

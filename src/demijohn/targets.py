@@ -26,6 +26,7 @@ logger = logging.getLogger("demijohn")
 
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?\Z")
 _CODE = ".py"
+_SHOWN = 5
 _PRIVATE = (".", "__")  # hidden files, __pycache__, __init__.py
 
 Stamp = tuple[int, ...]  #: Changes whenever a file, or one of a model folder, does.
@@ -135,7 +136,9 @@ def find(targets: Iterable[Target]) -> Found:
                 _refuse_twice(files.setdefault(file.key, file), file)
         passed_over += _too_deep(target)
         if len(files) == n_before:
-            raise LoadError(f"{target.path}: there is no model file in this folder")
+            others = ", ".join(map(str, passed_over[-_SHOWN:]))
+            hint = f"; no models are: {others}" if others else ""
+            raise LoadError(f"{target.path}: there is no model file in this folder{hint}")
     return Found(list(files.values()), passed_over)
 
 
