@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import mmap
 import os
 import random
 import resource
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -17,10 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests import v2_client
+from tests import media_bodies, v2_client
 from tests.dialect_clients import CLIENTS
 from tests.images import jpeg, png
 
@@ -29,6 +32,8 @@ from demijohn.errors import NotOffered, RequestError
 from demijohn.messages import ImageBody, InferenceRequest, RawTensor
 from demijohn.protocols import PROTOCOLS, mlflow, native, open_inference, tensorflow
 from demijohn.protocols.image_media import Images
+from demijohn.protocols.pieces import Bounds
+from demijohn.row_pieces import checked
 from demijohn.signature import Signature, TensorSpec
 from demijohn.web.bodies import read_body
 
@@ -36,6 +41,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
 SETTINGS = Settings(max_elements=200, max_depth=20, max_pixels=10_000)
 MOST_BYTES = 2**30  #: That all examples of a decoder may add to this process.
 BOUND = 10_000  #: Of a body, decompressed.
+MOST_KEPT = 2**20  #: Longer than any body here.
 
 SIGNATURES = [
     Signature("matrix", (TensorSpec("x", "float64", (-1, 2)),), {}),
@@ -62,6 +68,10 @@ CSV_TOKENS = [
     token.encode() for token in ("a,b", "x", "1", "-1.5", ",", '"', "\r\n", "\n", "\r", ";", "\0", "é", "nan")
 ]
 
+_LIES = (0, 1, -1, 2**7, 2**15 - 1, 2**16, 2**31 - 1, -(2**31), 2**40, 2**63 - 1, -(2**63))
+#: Lengths and places that files of bytes are full of, little-endian.
+LIES = [struct.pack("<q", lie)[:n_bytes] for lie in _LIES for n_bytes in (1, 2, 4, 8)]
+
 Read = Callable[[bytes, str], object]
 
 
@@ -73,6 +83,10 @@ class Decoder(NamedTuple):
     words: Sequence[str] = ("",)
     tokens: Sequence[bytes] = TOKENS
     tell: str = ""  #: A client of ``CLIENTS``, that reads the errors.
+
+    @property
+    def is_binary(self) -> bool:
+        return self.tokens is LIES
 
 
 def written(*clients: str) -> list[bytes]:
@@ -97,6 +111,24 @@ def read_v2_bytes(body: bytes, word: str) -> object:
     return open_inference.decode(rest, word or head.decode("latin-1"), SETTINGS)
 
 
+def read_native(body: bytes, media_type: str) -> object:
+    return native.decode(body, media_type, SETTINGS)
+
+
+def read_stream(body: bytes, word: str) -> object:
+    """Read a body of which so many bytes come at a time, and hold its pieces against a signature."""
+    media_type, _, size = word.rpartition(" of ")
+    coming = (body[start : start + int(size)] for start in range(0, len(body), int(size)))
+    bounds = Bounds(piece_rows=3, row_bytes=BOUND, first_bytes=len(body) % 50)
+    pieces = native.decode_stream(lambda: next(coming, b""), media_type, bounds, SETTINGS)
+    read = list(pieces)  # to the end, fitting or not
+    return list(checked(SIGNATURES[len(body) % len(SIGNATURES)], read))
+
+
+def streamed(media_type: str) -> list[str]:
+    return [f"{media_type} of {size}" for size in (1, 7, 100, 10_000)]
+
+
 def read_image(body: bytes, media_type: str) -> object:
     return Images(SETTINGS.max_pixels, media_type or None).open(body).pixels(3)
 
@@ -112,20 +144,29 @@ _JSON = "application/json"
 _PICTURE = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
 _BOMB = gzip.compress(bytes(BOUND * 100))
 
+_CSV = [b"a,b\r\n1,x\r\n2,y\r\n", b'1,2\n"3",4\n']
+_CSV_TYPES = ("text/csv", "text/csv; header=absent")
+_STREAMS, _FILES, _LINES = media_bodies.arrow_streams(), media_bodies.arrow_files(), media_bodies.JSON_LINES
+
 DECODERS = {
     "native": Decoder(
-        lambda body, head: native.decode(body, head, SETTINGS),
+        read_native,
         written("native rows", "native columns", "mlflow split", "mlflow records"),
         ("", _JSON),
         tell="native rows",
     ),
-    "native CSV": Decoder(
-        lambda body, head: native.decode(body, head, SETTINGS),
-        [b"a,b\r\n1,x\r\n2,y\r\n", b'1,2\n"3",4\n'],
-        ("text/csv", "text/csv; header=absent"),
-        CSV_TOKENS,
-        "native rows",
+    "native CSV": Decoder(read_native, _CSV, _CSV_TYPES, CSV_TOKENS, "native rows"),
+    "CSV stream": Decoder(
+        read_stream, _CSV, [*streamed(_CSV_TYPES[0]), *streamed(_CSV_TYPES[1])], CSV_TOKENS, "native rows"
     ),
+    "JSON lines": Decoder(read_native, _LINES, native.LINES, tell="native rows"),
+    "JSON lines stream": Decoder(read_stream, _LINES, streamed(native.LINES[0]), tell="native rows"),
+    "Arrow stream": Decoder(read_native, _STREAMS, [native.ARROW], LIES, "native rows"),
+    "Arrow stream in pieces": Decoder(read_stream, _STREAMS, streamed(native.ARROW), LIES, "native rows"),
+    "Arrow file": Decoder(read_native, _FILES, [native.ARROW_FILE], LIES, "native rows"),
+    "Parquet": Decoder(read_native, media_bodies.parquet_files(), [native.PARQUET], LIES, "native rows"),
+    "npy": Decoder(read_native, media_bodies.npy_files(), [native.NPY], LIES, "native rows"),
+    "npz": Decoder(read_native, media_bodies.npz_files(), [native.NPZ], LIES, "native rows"),
     "v2": Decoder(
         lambda body, _: open_inference.decode(body, "", SETTINGS), written("v2 in JSON"), tell="v2 in JSON"
     ),
@@ -145,29 +186,60 @@ DECODERS = {
         mlflow.BODIES,
         tell="mlflow columns",
     ),
-    "images": Decoder(read_image, [png(_PICTURE), jpeg(_PICTURE)], ("", "image/png", "image/jpeg")),
+    "images": Decoder(read_image, [png(_PICTURE), jpeg(_PICTURE)], ("", "image/png", "image/jpeg"), LIES),
     "compressed": Decoder(
         read_compressed,
         [gzip.compress(b"[1]"), zlib.compress(b"[1]" * 50), _BOMB, gzip.compress(b"") * 9],
         ("gzip", "deflate", "gzip deflate"),
+        LIES,
     ),
 }
 
 
+def splice(body: bytes, decoder: Decoder, chance: random.Random) -> bytes:
+    """Take a piece out, put one in, double one or take one from another body."""
+    start = chance.randint(0, len(body))
+    end = start + chance.choice([0, 1, 1, 2, 8, 20])
+    other = chance.choice(decoder.seeds)
+    place = chance.randint(0, len(other))
+    put = chance.choice(
+        [chance.choice(decoder.tokens), chance.randbytes(chance.randint(0, 4)), body[start:end] * 2,
+         other[place : place + 30], b""]
+    )  # fmt: skip
+    return body[:start] + put + body[end:]
+
+
+def lie(body: bytes, decoder: Decoder, chance: random.Random) -> bytes:
+    """Write another number over what may be one."""
+    put = chance.choice([*decoder.tokens, struct.pack("<i", len(body) + chance.randint(-16, 16))])
+    place = chance.randint(0, len(body))
+    start = chance.choice([place, place // len(put) * len(put)])
+    return body[:start] + put + body[start + len(put) :]
+
+
+def flip(body: bytes, _: Decoder, chance: random.Random) -> bytes:
+    """Turn one bit."""
+    if not body:
+        return body
+    place = chance.randrange(len(body))
+    return body[:place] + bytes([body[place] ^ 1 << chance.randrange(8)]) + body[place + 1 :]
+
+
+def truncate(body: bytes, _: Decoder, chance: random.Random) -> bytes:
+    """Let the body break off."""
+    return body[: chance.randint(0, len(body))]
+
+
+EDITS = (splice, *[lie, flip] * 3, truncate)
+
+
 def spoil(seed: int, decoder: Decoder) -> bytes:
-    """Return a good body with a few pieces taken out, put in, doubled or taken from another."""
+    """Return a good body that was edited a few times; of text, pieces are spliced alone."""
     chance = random.Random(seed)
     body = chance.choice(decoder.seeds)
     for _ in range(chance.randint(1, 4)):
-        start = chance.randint(0, len(body))
-        end = start + chance.choice([0, 1, 1, 2, 8, 20])
-        other = chance.choice(decoder.seeds)
-        place = chance.randint(0, len(other))
-        put = chance.choice(
-            [chance.choice(decoder.tokens), chance.randbytes(chance.randint(0, 4)), body[start:end] * 2,
-             other[place : place + 30], b""]
-        )  # fmt: skip
-        body = body[:start] + put + body[end:]
+        edit = chance.choice(EDITS) if decoder.is_binary else splice
+        body = edit(body, decoder, chance)
     return body
 
 
@@ -189,17 +261,36 @@ def _size_of_process() -> int:
 def bounded_memory() -> Iterator[None]:
     """Let this process grow by ``MOST_BYTES`` at most: beyond that, a decoder raises MemoryError."""
     before = resource.getrlimit(resource.RLIMIT_AS)
+    for body in _STREAMS:
+        pa.ipc.open_stream(body).read_all()  # starts the threads and pools that Arrow keeps
     resource.setrlimit(resource.RLIMIT_AS, (_size_of_process() + MOST_BYTES, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.fixture
+def black_box(tmp_path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Keep what is about to be read in the file ``last_body``: a decoder that crashes leaves nothing else."""
+    path = tmp_path / "last_body"
+    path.write_bytes(bytes(MOST_KEPT))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), MOST_KEPT) as kept:
+
+        def keep(body: bytes) -> None:
+            kept[:8] = struct.pack("<q", len(body))
+            kept[8 : 8 + len(body)] = body
+
+        yield keep
+
+
 @pytest.mark.parametrize("name", DECODERS)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_whatever_comes_is_read_or_refused(name: str, data: st.DataObject) -> None:
+def test_whatever_comes_is_read_or_refused(
+    name: str, black_box: Callable[[bytes], None], data: st.DataObject
+) -> None:
     decoder = DECODERS[name]
     body, word = data.draw(BODIES[name])
+    black_box(body)
     refusal = None
     try:
         request = decoder.read(body, word)
