@@ -17,6 +17,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from .errors import ConfigurationError
+from .refusal_texts import named_line
 
 _WSGI_ARGUMENTS = 2
 
@@ -55,7 +56,7 @@ def _module(word: str, name: str) -> Any:
             f"{word}: {name!r} needs the module {error.name!r}, which is missing"
         ) from error
     except (Exception, SystemExit) as error:  # the operator's module is foreign code
-        raise ConfigurationError(f"{word}: importing {name!r} failed: {_first_line(error)}") from error
+        raise ConfigurationError(f"{word}: importing {name!r} failed: {named_line(error)}") from error
 
 
 def _attribute(word: str, found: Any, path: str) -> Any:
@@ -73,7 +74,7 @@ def _made(word: str, factory: Callable[[], Any]) -> Any:
     try:
         return factory()
     except (Exception, SystemExit) as error:  # the operator's function is foreign code
-        raise ConfigurationError(f"{word}: making the app failed: {_first_line(error)}") from error
+        raise ConfigurationError(f"{word}: making the app failed: {named_line(error)}") from error
 
 
 def _check_callable(word: str, app: Any, attribute: str) -> None:
@@ -125,8 +126,3 @@ def _start_models(app: Any) -> None:
     services = getattr(app, "extensions", {}).get(EXTENSION)
     if services is not None:
         services.start()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

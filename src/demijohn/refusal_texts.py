@@ -1,7 +1,8 @@
-"""What a model says of rows that it refuses, made fit for a client.
+"""What a model, or other code that is not ours, says when it fails: one line of it.
 
 Rules of this room:
-1. One line, and no path of this machine: a model's text may hold whatever its author put there.
+1. What a client may read has no path of this machine: a model's text may hold whatever its author put
+   there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ _LONGEST_LINE = 10 * _LONGEST_TEXT  # that is searched for paths: it may hold a 
 
 def first_line(error: Exception) -> str:
     """Return the first line of what was raised, without paths; the class's name where it says nothing."""
-    lines = str(error).strip().splitlines()
-    text = _PATH.sub("…", lines[0][:_LONGEST_LINE]) if lines else type(error).__name__
+    text = _PATH.sub("…", _line(error)) or type(error).__name__
     return text[:_LONGEST_TEXT]
+
+
+def named_line(error: BaseException) -> str:
+    """Return the class and the first line of what was raised, as it is: for whoever runs the server."""
+    name, text = type(error).__name__, _line(error)[:_LONGEST_TEXT]
+    return f"{name}: {text}" if text else name
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST_LINE] if lines else ""

@@ -162,7 +162,7 @@ def raising(error: BaseException) -> Any:
     [
         (Unconvertible("no such estimator"), "no such estimator"),
         (KeyError("x"), "failed with KeyError: 'x'"),
-        (RuntimeError(), "failed with RuntimeError: "),
+        (RuntimeError(), "failed with RuntimeError"),
     ],
 )
 def test_a_candidate_that_cannot_be_built_is_told_and_costs_the_others_nothing(

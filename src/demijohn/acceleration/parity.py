@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from demijohn.messages import Array, Tensors, count_rows
+from demijohn.refusal_texts import named_line
 from demijohn.signature import Signature, TensorSpec
 
 from .comparison import difference, scales_of
@@ -140,7 +141,7 @@ class Reference:
             outputs = self._native(tensors)
         except Exception as error:  # noqa: BLE001
             # The framework is foreign code, and the edges are there to make it refuse.
-            return _Answer({}, _first_line(error), time.perf_counter() - begin)
+            return _Answer({}, named_line(error), time.perf_counter() - begin)
         native_s = time.perf_counter() - begin
         return _Answer({name: np.array(array) for name, array in outputs.items()}, None, native_s)
 
@@ -212,7 +213,7 @@ class _Trial:
             return self._halve(index, start, stop)
         except Exception as error:  # noqa: BLE001
             # An engine may be another library's code; whatever it raises, it is not fit to answer.
-            return f"fails on {_rows(start, stop)}: {_first_line(error)}"
+            return f"fails on {_rows(start, stop)}: {named_line(error)}"
         if not _is_unchanged(given, kept):
             return f"writes to its input, at {_rows(start, stop)}"
         answer = self._reference.answer(index, start, stop)
@@ -385,8 +386,3 @@ def _is_unchanged(given: Tensors, kept: Tensors) -> bool:
 
 def _rows(start: int, stop: int) -> str:
     return f"row {start}" if stop - start == 1 else f"rows {start} to {stop - 1}"
-
-
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).strip().split("\n", 1)[0].split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from demijohn.messages import Array, Tensors
+from demijohn.refusal_texts import named_line
 from demijohn.signature import Signature
 
 from . import edges, parity, provers
@@ -157,7 +158,7 @@ class Planner:
                 logger.debug(
                     "%s: %s for %s failed", self._subject.name, candidate.engine, method, exc_info=True
                 )
-                trial.refuse(candidate.engine, f"failed with {type(error).__name__}: {_first_line(error)}")
+                trial.refuse(candidate.engine, f"failed with {named_line(error)}")
         self._part_references.clear()  # of answers and rows they hold some hundred MB
         return trial.decide()
 
@@ -382,8 +383,3 @@ def _best_us(call: Callable[[], float]) -> float:
         seconds = call()
         best, spent, n_calls = min(best, seconds), spent + seconds, n_calls + 1
     return round(best * 1e6, 1)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else ""

@@ -173,7 +173,7 @@ def _open(onnxruntime: Any, model: OnnxModel, device: str | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(model.content, options, providers=providers)
     except Exception as error:  # the runtime's errors share no class but Exception
-        raise LoadError(f"onnxruntime refuses it: {_first_line(error)}") from error
+        raise LoadError(f"onnxruntime refuses it: {_without_places(error)}") from error
     session.disable_fallback()  # it would try again and print
     return session
 
@@ -222,7 +222,7 @@ def _metadata_of(session: Any) -> dict[str, str]:
     return {name: text for name, text in {**found.custom_metadata_map, **said}.items() if text}
 
 
-def _first_line(error: Exception) -> str:
+def _without_places(error: Exception) -> str:
     text = " ".join(_CODE.sub("", str(error)).split()) or type(error).__name__
     return _PLACE.sub("", text)[:_LONGEST_TEXT]
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from demijohn.errors import DemijohnError, LoadError
+from demijohn.refusal_texts import named_line
 
 DEADLINE_S = 60.0
 #: Beside what its parent has. Of addresses much more is taken than used: allocators and threads reserve them.
@@ -30,8 +31,8 @@ _ROOM_BYTES, _ADDRESS_BYTES = 2**29, 2**34
 _ROOM_PER_BYTE = 32  # of the file
 _LOOK_AGAIN_S = 0.05
 _LONGEST_TEXT = 1_000
-#: Where in its own sources a library found something wrong.
-_PLACE = re.compile(r"^(\[[\d:]+\] )?[\w./-]+\.(?:cc|cpp|h):\d+: ")
+#: A class, and where in its own sources a library found something wrong.
+_PLACE = re.compile(r"^(\w+: )(?:\[[\d:]+\] )?[\w./-]+\.(?:cc|cpp|h):\d+: ")
 _FINE = b"+"
 _WRONG = b"-"
 
@@ -76,7 +77,7 @@ def _be_the_child(work: Callable[[], object], writing: int) -> NoReturn:
     except DemijohnError as error:
         said = _WRONG + error.detail.encode()
     except BaseException as error:  # noqa: BLE001  - a framework is foreign code, and nothing may get out of here
-        said = _WRONG + f"{type(error).__name__}: {_first_line(error)}".encode()
+        said = _WRONG + _PLACE.sub(r"\1", named_line(error)).encode()
     try:
         os.write(writing, said[:_LONGEST_TEXT])
     finally:
@@ -129,8 +130,3 @@ def _why_not(said: bytes, status: int) -> str | None:
         how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no signal"
         return f"it ended the process that tried it out ({how})"
     return None if said == _FINE else said[len(_WRONG) :].decode(errors="replace")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return _PLACE.sub("", lines[0]) if lines else "no reason given"
