@@ -19,26 +19,10 @@ The tree:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-MAX_PROBLEMS = 20  #: Most problems that one answer lists.
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One place where a request does not fit the signature."""
-
-    row: int | None  #: From 0; None where the whole request is meant.
-    column: str | int | None  #: The column's name, else its index.
-    expected: str
-    received: str
-
-    def __str__(self) -> str:
-        """Say where, what was expected and what came, in one line."""
-        place = [f"row {self.row}"] if self.row is not None else []
-        place += [f"column {self.column!r}"] if self.column is not None else []
-        where = ", ".join(place)
-        return f"{where + ': ' if where else ''}expected {self.expected}, received {self.received}"
+from .problem import MAX_PROBLEMS as MAX_PROBLEMS  # noqa: PLC0414  - one of our names too
+from .problem import Problem as Problem  # noqa: PLC0414  - the same
 
 
 class DemijohnError(Exception):
