@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .array_casting import cast_array, narrow, view_bytes
+from .array_casting import cast_array, view_bytes
 from .casting import Caster, Problems
 from .column_casting import cast_in_order, cast_named, columns_in_order
 from .errors import Problem, SignatureMismatch
@@ -39,6 +39,7 @@ from .messages import (
     WrittenInputs,
 )
 from .nested_lists import cast_nested
+from .number_rows import NumberRows
 from .ragged_rows import cast_ragged
 from .record_blocks import RecordBlocks
 from .tensor_spec import Layout, TensorSpec, dtype_name
@@ -63,29 +64,12 @@ class Signature:
     )
     #: Reads records of a table; made when the first come.
     _record_blocks: list[RecordBlocks] = field(default_factory=list, init=False, repr=False, compare=False)
-    #: Shape of a row of plain float64 numbers; -1: any size, None: other than such rows are taken.
-    _row: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
-    #: The same for shorter floats, and which.
-    _narrow: tuple[tuple[int, ...], np.dtype[Any]] | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
+    #: Takes rows that were read as numbers.
+    _numbers: NumberRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find out whether rows that were read as numbers are taken as they are, or rounded."""
-        dtypes = {spec.dtype for spec in self.inputs}
-        row = self._plain_row()
-        if row is None or any(spec.is_closed or spec.ragged_rank for spec in self.inputs):
-            return
-        if dtypes == {"float64"}:
-            object.__setattr__(self, "_row", row)
-        elif dtypes in ({"float32"}, {"float16"}):
-            object.__setattr__(self, "_narrow", (row, np.dtype(dtypes.pop())))
-
-    def _plain_row(self) -> tuple[int, ...] | None:
-        if self.layout == "table":
-            return (len(self.inputs),)
-        is_single = len(self.inputs) == 1 and len(self.inputs[0].shape) >= 2
-        return self.inputs[0].shape[1:] if is_single else None
+        object.__setattr__(self, "_numbers", NumberRows(self.layout, self.inputs))
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -143,7 +127,7 @@ class Signature:
             SignatureMismatch: with row and column of up to 20 problems.
         """
         if isinstance(inputs, Matrix):
-            numbers = self._take(inputs)
+            numbers = self._numbers.take(inputs)
             if numbers is not None:
                 return self._name_columns(numbers)
             inputs = inputs.again()
@@ -171,32 +155,6 @@ class Signature:
         if len(self.inputs) != 1:
             raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their arrays need names")
         return NamedTensors({self.inputs[0].name: array})
-
-    def _take(self, matrix: Matrix) -> Array | None:
-        """Return rows that were read as numbers, columns in our order; None: they are to be read again."""
-        numbers = matrix.numbers
-        if matrix.n_missing and not all(spec.nullable for spec in self.inputs):
-            return None
-        if matrix.columns is not None and self.layout not in {"table", "matrix"}:
-            return None
-        if (
-            matrix.columns is not None
-            and self.layout == "table"
-            and matrix.columns != list(self.columns or ())
-        ):
-            order = {name: index for index, name in enumerate(matrix.columns)}
-            if sorted(order) != sorted(self.columns or ()) or len(order) != numbers.shape[1]:
-                return None
-            numbers = numbers[:, [order[spec.name] for spec in self.inputs]]
-        if self._row is not None and _is_fit(numbers.shape[1:], self._row):
-            return numbers
-        return self._narrowed(numbers)
-
-    def _narrowed(self, numbers: Array) -> Array | None:
-        """Round rows that were read as numbers; None where they have to be read again."""
-        if self._narrow is None or not _is_fit(numbers.shape[1:], self._narrow[0]):
-            return None
-        return narrow(numbers, self._narrow[1])
 
     def _name_columns(self, numbers: Array) -> Tensors:
         if self.layout != "table":
@@ -349,13 +307,6 @@ class Signature:
     def _known_shape(self, spec: TensorSpec) -> TensorSpec:
         """Return the spec of a matrix that says nothing of its width as one of any width."""
         return replace(spec, shape=(-1, -1)) if self.layout == "matrix" and len(spec.shape) == 1 else spec
-
-
-def _is_fit(given: tuple[int, ...], row: tuple[int, ...]) -> bool:
-    """Say whether rows of a shape are those of another, in which -1 is any size."""
-    if given == row:
-        return True
-    return len(given) == len(row) and all(b in (a, -1) for a, b in zip(given, row, strict=True))
 
 
 def _is_text(inputs: WrittenInputs) -> bool:

@@ -1,0 +1,62 @@
+"""Rows that were read as numbers: taken as they are where cell by cell would give the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from demijohn.messages import Matrix, Rows
+from demijohn.number_rows import NumberRows
+from demijohn.signature import Signature
+from demijohn.tensor_spec import Layout, TensorSpec
+
+
+def matrix(rows: list[list[float]], columns: list[str] | None = None, n_missing: int = 0) -> Matrix:
+    cells = [[None if cell != cell else cell for cell in row] for row in rows]
+    return Matrix(np.array(rows), lambda: Rows(cells, columns=columns), columns, n_missing)
+
+
+TAKEN = [
+    ("matrix", (TensorSpec("x", "float64", (-1, 2)),), matrix([[1.5, 2.0]])),
+    ("matrix", (TensorSpec("x", "float64", (-1, -1)),), matrix([[1.5, 2.0, 3.0]])),
+    ("matrix", (TensorSpec("x", "float32", (-1, 2)),), matrix([[0.1, 1e30]])),
+    ("table", (TensorSpec("a"), TensorSpec("b")), matrix([[1.0, 2.0]], ["b", "a"])),
+    ("table", (TensorSpec("a", nullable=True),), matrix([[np.nan]], None, 1)),
+]
+
+
+@pytest.mark.parametrize(("layout", "inputs", "rows"), TAKEN)
+def test_what_is_taken_is_what_cell_by_cell_would_give(
+    layout: Layout, inputs: tuple[TensorSpec, ...], rows: Matrix
+) -> None:
+    numbers = NumberRows(layout, inputs).take(rows)
+    assert numbers is not None
+    tensors = Signature(layout, inputs).validate(rows.again())
+    expected = np.column_stack(list(tensors.values())).reshape(numbers.shape)
+    np.testing.assert_array_equal(numbers, expected)
+    assert {array.dtype for array in tensors.values()} == {numbers.dtype}
+
+
+@pytest.mark.parametrize(
+    ("layout", "inputs", "rows"),
+    [
+        ("matrix", (TensorSpec("x", "float64", (-1, 2)),), matrix([[1.5]])),
+        ("matrix", (TensorSpec("x", "float32", (-1, 2)),), matrix([[0.1, 1e300]])),
+        ("matrix", (TensorSpec("x", "float32", (-1, 2)),), matrix([[0.1]])),
+        ("matrix", (TensorSpec("x", "int64", (-1, 1)),), matrix([[1.0]])),
+        (
+            "matrix",
+            (TensorSpec("x", "float64", (-1, 1), categories=(1.0,), is_closed=True),),
+            matrix([[2.0]]),
+        ),
+        ("vector", (TensorSpec("x"),), matrix([[1.0]])),
+        ("tensors", (TensorSpec("x", "float64", (-1, 1)),), matrix([[1.0]], ["y"])),
+        ("table", (TensorSpec("a"),), matrix([[np.nan]], None, 1)),
+        ("table", (TensorSpec("a"), TensorSpec("b")), matrix([[1.0, 2.0]], ["a", "c"])),
+        ("table", (TensorSpec("a"), TensorSpec("b")), matrix([[1.0, 2.0, 3.0]], ["a", "b", "b"])),
+    ],
+)
+def test_what_may_not_fit_is_left_to_be_read_again(
+    layout: Layout, inputs: tuple[TensorSpec, ...], rows: Matrix
+) -> None:
+    assert NumberRows(layout, inputs).take(rows) is None
