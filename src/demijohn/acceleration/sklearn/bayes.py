@@ -24,7 +24,7 @@ from .numerics import (
     check_width,
     exponentials,
     floats,
-    label_of,
+    labels_of,
     log_sum_exp,
     refuse_huge,
 )
@@ -122,18 +122,6 @@ def _categorical(estimator: Any) -> Step:
     return run
 
 
-def _labels(joint_of: Maker) -> Maker:
-    def make(estimator: Any) -> Step:
-        joint, label = joint_of(estimator), label_of(estimator.classes_)
-
-        def run(rows: Array) -> Array:
-            return label(joint(rows))
-
-        return run
-
-    return make
-
-
 def _log_probabilities(joint_of: Maker) -> Maker:
     def make(estimator: Any) -> Step:
         joint = joint_of(estimator)
@@ -152,7 +140,7 @@ def _log_probabilities(joint_of: Maker) -> Maker:
 def _finals(joint_of: Maker) -> Factory:
     return by_method(
         {
-            "predict": _labels(joint_of),
+            "predict": labels_of(joint_of),
             "predict_proba": exponentials(_log_probabilities(joint_of)),
             "predict_log_proba": _log_probabilities(joint_of),
             "predict_joint_log_proba": joint_of,

@@ -23,7 +23,7 @@ from .numerics import (
     check_width,
     exponentials,
     floats,
-    label_of,
+    labels_of,
     plain_classes,
     refuse_huge,
 )
@@ -91,7 +91,7 @@ def _nearest_centroid(estimator: Any) -> Step:
     _check_euclidean(estimator)
     classes = plain_classes(estimator.classes_)
     if not np.isclose(estimator.class_prior_, 1 / len(classes)).all():
-        return _labels(_centroids)(estimator)
+        return labels_of(_centroids)(estimator)
     centroids = floats(estimator.centroids_, "centroids_", ndim=2)
     check_width(estimator, centroids.shape[1])
     nearest = nearest_of(centroids)
@@ -107,18 +107,6 @@ def _nearest_centroid(estimator: Any) -> Step:
 def _check_euclidean(estimator: Any) -> None:
     if estimator.metric != "euclidean":
         raise Unconvertible(f"metric={estimator.metric!r} is not translated")
-
-
-def _labels(scores_of: Maker) -> Maker:
-    def make(estimator: Any) -> Step:
-        scores, label = scores_of(estimator), label_of(estimator.classes_)
-
-        def run(rows: Array) -> Array:
-            return label(scores(rows))
-
-        return run
-
-    return make
 
 
 def _decisions(scores_of: Maker) -> Maker:
@@ -155,7 +143,7 @@ def _log_probabilities(scores_of: Maker) -> Maker:
 
 def _finals(scores_of: Maker) -> dict[str, Maker]:
     return {
-        "predict": _labels(scores_of),
+        "predict": labels_of(scores_of),
         "decision_function": _decisions(scores_of),
         "predict_proba": exponentials(_log_probabilities(scores_of)),
         "predict_log_proba": _log_probabilities(scores_of),

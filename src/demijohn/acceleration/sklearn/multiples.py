@@ -76,13 +76,15 @@ def _rest_labels(estimator: Any, backend: Backend) -> Step:
     return lambda rows: np.column_stack([score(rows) > threshold for score in scores]).astype(int)
 
 
-def _rest_probabilities(estimator: Any, backend: Backend) -> Step:
-    members = [
-        _constant(member, "predict_proba")
-        if _is_constant(member)
-        else inner_step(estimator, member, "predict_proba", backend)
+def _rest_members(estimator: Any, method: str, backend: Backend) -> list[Step]:
+    return [
+        _constant(member, method) if _is_constant(member) else inner_step(estimator, member, method, backend)
         for member in estimator.estimators_
     ]
+
+
+def _rest_probabilities(estimator: Any, backend: Backend) -> Step:
+    members = _rest_members(estimator, "predict_proba", backend)
     is_multilabel = estimator.multilabel_
 
     def probabilities(rows: Array) -> Array:
@@ -98,12 +100,7 @@ def _rest_probabilities(estimator: Any, backend: Backend) -> Step:
 
 
 def _rest_decisions(estimator: Any, backend: Backend) -> Step:
-    members = [
-        _constant(member, "decision_function")
-        if _is_constant(member)
-        else inner_step(estimator, member, "decision_function", backend)
-        for member in estimator.estimators_
-    ]
+    members = _rest_members(estimator, "decision_function", backend)
     if len(members) == 1:
         return members[0]
     return lambda rows: np.array([member(rows).ravel() for member in members]).T

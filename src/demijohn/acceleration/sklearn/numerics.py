@@ -75,6 +75,20 @@ def exponentials(logarithms_of: Maker) -> Maker:
     return make
 
 
+def labels_of(scores_of: Maker) -> Maker:
+    """Return the maker for labels, from that for scores (n_rows, n_classes); see ``label_of``."""
+
+    def make(estimator: Any) -> Step:
+        scores, label = scores_of(estimator), label_of(estimator.classes_)
+
+        def run(rows: Array) -> Array:
+            return label(scores(rows))
+
+        return run
+
+    return make
+
+
 def floats(values: Any, what: str, *, ndim: int | None = None, may_be_single: bool = False) -> Array:
     """Return a fitted array of float64, in the memory order that it has.
 
