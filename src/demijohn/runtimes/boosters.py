@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from demijohn.errors import ConfigurationError, LoadError, ModelRefused, SignatureMismatch
-from demijohn.messages import Array, Records, Rows, Tensors, count_rows
-from demijohn.signature import Signature, TensorSpec, as_json_value, output_specs
+from demijohn.messages import Array, Tensors, count_rows
+from demijohn.signature import Signature, TensorSpec, as_json_value
 
 from .base import Joining
 from .boosted_trees import BoostedTrees
 from .digests import KNOWN
-from .examples import Example, read_example
+from .examples import Example, as_inputs, probe, read_example
 from .outputs import name_outputs
 
 logger = logging.getLogger("demijohn")
@@ -221,17 +220,8 @@ class BoosterRuntime:
 
     def _probe(self) -> dict[str, tuple[TensorSpec, ...]]:
         """Call each method once on the example, to know what it returns."""
-        tensors = self.signature.validate(_as_inputs(self.signature, self._example[:1]))
-        outputs = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for method in self.methods:
-                try:
-                    outputs[method] = output_specs(self.run(method, tensors, {}))
-                except Exception as error:  # noqa: BLE001
-                    # The framework is foreign code, and a made-up row need not suit it.
-                    logger.debug("%s on an example row: %s: %s", method, type(error).__name__, error)
-        return outputs
+        tensors = self.signature.validate(as_inputs(self._example[:1]))
+        return probe(self.run, self.methods, tensors)
 
 
 def far_apart(n_features: int) -> Array:
@@ -273,10 +263,6 @@ def _example_rows(features: Sequence[Feature], signature: Signature) -> list[Any
     if signature.layout == "matrix":
         return [[feature.value for feature in features]]
     return [{spec.name: feature.value for spec, feature in zip(signature.inputs, features, strict=True)}]
-
-
-def _as_inputs(signature: Signature, rows: Sequence[Any]) -> Records | Rows:
-    return Records(list(rows)) if signature.layout == "table" else Rows(list(rows))
 
 
 # Rows as numbers --------------------------------------------------------------------------------

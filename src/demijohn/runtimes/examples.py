@@ -7,7 +7,9 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +17,10 @@ import numpy as np
 
 from demijohn.errors import ConfigurationError, SignatureMismatch
 from demijohn.example_specs import is_columns
-from demijohn.messages import Records, Rows
-from demijohn.signature import Signature, TensorSpec, as_json_value, infer
+from demijohn.messages import Records, Rows, Tensors
+from demijohn.signature import Signature, TensorSpec, as_json_value, infer, output_specs
+
+logger = logging.getLogger("demijohn")
 
 MAX_EXAMPLE_ROWS = 5
 
@@ -67,9 +71,7 @@ class Example:
     def _fitting(self, known: Signature) -> Signature:
         """Return what a model of tensors knows, which is all there is to know, if the example fits it."""
         try:
-            known.validate(
-                Records(list(self.rows)) if isinstance(self.rows[0], Mapping) else Rows(list(self.rows))
-            )
+            known.validate(as_inputs(self.rows))
         except SignatureMismatch as error:
             raise ConfigurationError(f"The example does not fit the model: {error.detail}") from error
         return known
@@ -138,6 +140,27 @@ def read_example(example: Any) -> Example | None:
         if not isinstance(dtype, np.dtype) or dtype.kind not in "biuf"
     }
     return Example(signature, rows, special, list(example.columns))
+
+
+def as_inputs(rows: Sequence[Any]) -> Records | Rows:
+    """Return example rows as a protocol would have read them."""
+    return Records(list(rows)) if isinstance(rows[0], Mapping) else Rows(list(rows))
+
+
+def probe(
+    run: Callable[[str, Tensors, Mapping[str, Any]], Tensors], methods: Iterable[str], example: Tensors
+) -> dict[str, tuple[TensorSpec, ...]]:
+    """Call each method once on an example, and describe what it returns; one that fails is not there."""
+    outputs = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a made-up row may well be an unknown category
+        for method in methods:
+            try:
+                outputs[method] = output_specs(run(method, example, {}))
+            except Exception as error:  # noqa: BLE001
+                # The model is foreign code, and a made-up row need not suit it.
+                logger.debug("%s on an example row: %s: %s", method, type(error).__name__, error)
+    return outputs
 
 
 def _rows_of(example: Any) -> list[Any]:

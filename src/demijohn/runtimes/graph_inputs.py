@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from demijohn.errors import ConfigurationError, LoadError, SignatureMismatch
-from demijohn.messages import Array, Records, Rows, Tensors
+from demijohn.messages import Array, Tensors
 from demijohn.signature import Signature, TensorSpec
 
-from .examples import Example
+from .examples import Example, as_inputs
 from .row_chunks import ANY_ROWS, ONE_BY_ONE, RowLimits
 
 
@@ -109,7 +109,7 @@ def example_tensors(signature: Signature, rows: Sequence[Any]) -> Tensors:
         ConfigurationError: they do not.
     """
     try:
-        return signature.validate(Records(list(rows)) if isinstance(rows[0], dict) else Rows(list(rows)))
+        return signature.validate(as_inputs(rows))
     except SignatureMismatch as error:
         raise ConfigurationError(f"The example does not fit the model: {error.detail}") from error
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from demijohn.errors import ConfigurationError, LoadError
-from demijohn.messages import Array, Inputs, Records, Rows, Tensors
+from demijohn.messages import Array, Tensors
 from demijohn.signature import Signature, TensorSpec, output_specs
 
 from .base import Joining
-from .examples import Example, read_example
+from .examples import Example, as_inputs, read_example
 from .keras_framework import backend_errors, import_keras, telling_line
 from .keras_signature import all_layers, example_rows, name_outputs, output_names, read_inputs
 from .row_chunks import run_rows
@@ -131,7 +131,7 @@ class KerasRuntime:
         Raises:
             LoadError: it fails on a row that fits its own signature.
         """
-        tensors = self.signature.validate(_as_inputs(self._example[:1]))
+        tensors = self.signature.validate(as_inputs(self._example[:1]))
         several = {name: np.repeat(array, 2, axis=0) for name, array in tensors.items()}
         try:
             specs = output_specs(self.run(_METHOD, tensors, {}))
@@ -141,10 +141,6 @@ class KerasRuntime:
             told = telling_line(error)[:300]
             raise LoadError(f"The model fails on an example row: {type(error).__name__}: {told}") from error
         return tuple(replace(spec, shape=shapes.get(spec.name, spec.shape)) for spec in specs)
-
-
-def _as_inputs(rows: Sequence[Any]) -> Inputs:
-    return Records(list(rows)) if isinstance(rows[0], Mapping) else Rows(list(rows))
 
 
 def _cast(array: Array, dtype: str) -> Array:

@@ -10,7 +10,6 @@ Rules of this room:
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
@@ -19,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from demijohn.errors import ConfigurationError, LoadError, SignatureMismatch
-from demijohn.messages import Array, Records, Rows, Tensors, count_rows
-from demijohn.signature import Signature, TensorSpec, as_json_value, output_specs
+from demijohn.messages import Array, Tensors, count_rows
+from demijohn.signature import Signature, TensorSpec, as_json_value
 
 from .base import Joining
 from .digests import digest_of
-from .examples import Example, read_example
+from .examples import Example, as_inputs, probe, read_example
 from .frames import FrameBuilder, natural
 from .object_graph import estimators_in
 from .outputs import name_outputs
@@ -174,17 +173,9 @@ class SklearnRuntime:
         This runs in the parent, before workers are forked: one thread, since GNU's OpenMP waits for
         ever in a child of a process that has started its pool.
         """
-        tensors = self.signature.validate(_as_inputs(self.signature, self._example[:1]))
-        outputs = {}
-        with _one_thread(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a made-up row may well be an unknown category
-            for method in self.methods:
-                try:
-                    outputs[method] = output_specs(self.run(method, tensors, {}))
-                except Exception as error:  # noqa: BLE001
-                    # The model is foreign code, and a made-up row need not suit it.
-                    logger.debug("%s on an example row: %s: %s", method, type(error).__name__, error)
-        return outputs
+        tensors = self.signature.validate(as_inputs(self._example[:1]))
+        with _one_thread():
+            return probe(self.run, self.methods, tensors)
 
 
 def _one_thread() -> AbstractContextManager[Any]:
@@ -256,10 +247,6 @@ def _cell_of(dtype: str, value: Any) -> Any:
 
 
 _DEFAULT_CELLS = {"float64": 0.0, "str": "a text", "bool": False, "object": 0.0}
-
-
-def _as_inputs(signature: Signature, rows: Sequence[Any]) -> Records | Rows:
-    return Records(list(rows)) if signature.layout == "table" else Rows(list(rows))
 
 
 def _label_columns(classes: list[Any] | None, outputs: tuple[TensorSpec, ...] | None) -> bool:
