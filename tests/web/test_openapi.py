@@ -43,7 +43,7 @@ from tests.web.rig import (
 from demijohn import Demijohn
 from demijohn.errors import DemijohnError, NotOffered, RequestError, ServerError
 from demijohn.predictor import Predictor
-from demijohn.protocols import arrow_columns, image_media, native
+from demijohn.protocols import arrow_columns, image_media, mlflow, native, open_inference
 from demijohn.web import answers
 
 TABLE = pd.DataFrame(
@@ -343,12 +343,28 @@ def test_an_answer_in_each_form_is_promised(client: FlaskClient, document: Docum
     assert form in promised["content"]
 
 
+def test_tensors_in_bytes_are_promised_with_the_header_that_they_need(
+    client: FlaskClient, document: Document
+) -> None:
+    operation = document.paths["/v2/models/matrix/infer"]["post"]
+    assert set(operation["requestBody"]["content"]) == {open_inference.JSON, open_inference.BINARY}
+    (header,) = operation["parameters"]
+    body = np.zeros((1, 4)).tobytes()
+    answer = client.post("/ml/v2/models/matrix/infer", data=body, headers={header["name"]: "0"})
+    assert answer.mimetype == open_inference.BINARY
+
+
+def test_mlflows_route_promises_each_body_that_it_reads(document: Document) -> None:
+    assert set(document.paths["/invocations"]["post"]["requestBody"]["content"]) == set(mlflow.BODIES)
+
+
 def test_without_pyarrow_neither_arrow_nor_parquet_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow_columns, "is_available", lambda: False)
-    operation = Document.of(make_app().test_client()).paths["/models/matrix/predict"]["post"]
-    assert set(operation["requestBody"]["content"]) == {
+    document = Document.of(make_app().test_client())
+    assert set(document.paths["/models/matrix/predict"]["post"]["requestBody"]["content"]) == {
         native.JSON, native.CSV, native.NPY, native.NPZ, *native.LINES,
     }  # fmt: skip
+    assert set(document.paths["/invocations"]["post"]["requestBody"]["content"]) == {native.JSON, native.CSV}
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")

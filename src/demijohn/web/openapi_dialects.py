@@ -8,16 +8,17 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from apispec import APISpec
 
 from demijohn.predictor import Predictor
-from demijohn.protocols import json_forms, media_types, tensorflow
+from demijohn.protocols import json_forms, media_types, mlflow, native, tensorflow
 
 from .json_types import Components, JsonType, forms_of
-from .request_examples import json_examples
+from .request_examples import csv_example, json_examples
 
 TENSORFLOW = "TensorFlow Serving and KServe v1"
 MLFLOW = "MLflow"
@@ -118,7 +119,16 @@ class Dialects:
             for form, value in forms.items()
         ]
         answer = _object(predictions={"type": "array"})
-        self._post("/invocations", default, {"anyOf": bodies}, answer, MLFLOW, tuple(forms))
+        others: dict[str, JsonType] = {form: {} for form in mlflow.BODIES[1:] if native.is_available(form)}
+        others[media_types.CSV] = self._csv(default)
+        self._post("/invocations", default, {"anyOf": bodies}, answer, MLFLOW, tuple(forms), others)
+
+    def _csv(self, predictor: Predictor) -> JsonType:
+        text = csv_example(predictor, predictor.runtime.methods[0])
+        if text is None:
+            return {"schema": _TEXT}
+        name = f"{predictor.name}.{predictor.version}.csv"
+        return {"schema": _TEXT, "examples": {"csv": self._components.keep(name, {"value": text}, "example")}}
 
     def _post(
         self,
@@ -128,7 +138,9 @@ class Dialects:
         answer: JsonType,
         tag: str,
         shown: Sequence[str] = (),
+        others: Mapping[str, JsonType] = MappingProxyType({}),
     ) -> None:
+        """Add a prediction; ``others`` are bodies that are no JSON, by media type."""
         name = f"{predictor.name}.{predictor.version}"
         examples = {
             form: self._components.keep(f"{name}.{form}", {"value": value}, "example")
@@ -136,7 +148,7 @@ class Dialects:
             if form in shown
         }
         content = {media_types.JSON: {"schema": body, **({"examples": examples} if examples else {})}}
-        more = {"requestBody": {"required": True, "content": content}}
+        more = {"requestBody": {"required": True, "content": {**content, **others}}}
         summary = f"Predict with {predictor.name}"
         self._add(path, "post", summary, tag, {media_types.JSON: {"schema": answer}}, **more)
 

@@ -26,6 +26,13 @@ _SERVERS_OWN = (414, 431)
 _KEY_STATUS = 401
 _RETRY = 503
 
+_HEAD_LENGTH: JsonType = {
+    "name": open_inference.HEAD_LENGTH,
+    "in": "header",
+    "description": "Bytes of the JSON at the body's beginning, where tensors follow it as bytes; with 0 the "
+    "body is the bytes of the only input.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 _SERVER = (
     ("/v2", "The server and its extensions", "V2Server"),
     ("/v2/health/live", "Is the process up?", "V2Health"),
@@ -124,12 +131,13 @@ class V2Routes:
         content = _json("V2Request")
         if (example := v2_example(predictor)) is not None:
             content[open_inference.JSON]["examples"] = {"v2": {"value": example}}
+        content[open_inference.BINARY] = {}
         answers = {**_json("V2Answer"), open_inference.BINARY: {"schema": {"type": "string"}}}
         responses = {200: self._answer("The outputs.", answers), **self._refusals}
         responses |= {status: f"V2Error{status}" for status in _INFER_STATUSES}
         self._add(
             f"/v2/models/{predictor.name}/infer", "post", f"Outputs of {predictor.name}", responses,
-            requestBody={"required": True, "content": content},
+            parameters=[_HEAD_LENGTH], requestBody={"required": True, "content": content},
         )  # fmt: skip
 
     def _answer(self, text: str, content: JsonType) -> JsonType:
