@@ -112,7 +112,11 @@ _PARQUET: Sequence[dict[str, Any]] = [
 def parquet_files() -> list[bytes]:
     """Return files of the same tables, the first in each way of writing them."""
     first, *others = [table for table in tables() if _fits_parquet(table)]
-    return [*(_parquet(first, **way) for way in _PARQUET), *(_parquet(table) for table in others)]
+    return [
+        *(_parquet(first, store_schema=False, **way) for way in _PARQUET),
+        *(_parquet(table, store_schema=False) for table in others),
+        _parquet(first),
+    ]
 
 
 def _fits_parquet(table: pa.Table) -> bool:

@@ -72,6 +72,22 @@ _LIES = (0, 1, -1, 2**7, 2**15 - 1, 2**16, 2**31 - 1, -(2**31), 2**40, 2**63 - 1
 #: Lengths and places that files of bytes are full of, little-endian.
 LIES = [struct.pack("<q", lie)[:n_bytes] for lie in _LIES for n_bytes in (1, 2, 4, 8)]
 
+_NPY_TEXTS = (
+    "<f8",
+    ">i4",
+    "|b1",
+    "|O",
+    "<U9",
+    "|S0",
+    "<M8[s]",
+    "(2,)",
+    "()",
+    "(0, 2)",
+    "(9999999999, 4)",
+    "True",
+)
+NPY_TOKENS = [*LIES, *(text.encode() for text in _NPY_TEXTS)]
+
 Read = Callable[[bytes, str], object]
 
 
@@ -86,7 +102,7 @@ class Decoder(NamedTuple):
 
     @property
     def is_binary(self) -> bool:
-        return self.tokens is LIES
+        return LIES[0] in self.tokens
 
 
 def written(*clients: str) -> list[bytes]:
@@ -165,7 +181,7 @@ DECODERS = {
     "Arrow stream in pieces": Decoder(read_stream, _STREAMS, streamed(native.ARROW), LIES, "native rows"),
     "Arrow file": Decoder(read_native, _FILES, [native.ARROW_FILE], LIES, "native rows"),
     "Parquet": Decoder(read_native, media_bodies.parquet_files(), [native.PARQUET], LIES, "native rows"),
-    "npy": Decoder(read_native, media_bodies.npy_files(), [native.NPY], LIES, "native rows"),
+    "npy": Decoder(read_native, media_bodies.npy_files(), [native.NPY], NPY_TOKENS, "native rows"),
     "npz": Decoder(read_native, media_bodies.npz_files(), [native.NPZ], LIES, "native rows"),
     "v2": Decoder(
         lambda body, _: open_inference.decode(body, "", SETTINGS), written("v2 in JSON"), tell="v2 in JSON"
@@ -209,11 +225,21 @@ def splice(body: bytes, decoder: Decoder, chance: random.Random) -> bytes:
     return body[:start] + put + body[end:]
 
 
-def lie(body: bytes, decoder: Decoder, chance: random.Random) -> bytes:
-    """Write another number over what may be one."""
-    put = chance.choice([*decoder.tokens, struct.pack("<i", len(body) + chance.randint(-16, 16))])
-    place = chance.randint(0, len(body))
-    start = chance.choice([place, place // len(put) * len(put)])
+def lie(body: bytes, _: Decoder, chance: random.Random) -> bytes:
+    """Write another number over one that may be a length or a place, both little-endian."""
+    numbers = np.frombuffer(body, "<u4", len(body) // 4)
+    places = np.flatnonzero((numbers > 0) & (numbers <= 2 * len(body))).tolist()
+    if not places:
+        return body
+    place = chance.choice(places)
+    near = int(numbers[place]) + chance.choice([-8, -1, 1, 8, len(body)])
+    put = struct.pack("<q", chance.choice([near, chance.choice(_LIES)]))[: chance.choice([1, 2, 4, 8])]
+    return body[: 4 * place] + put + body[4 * place + len(put) :]
+
+
+def overwrite(body: bytes, decoder: Decoder, chance: random.Random) -> bytes:
+    """Write a token over something else."""
+    put, start = chance.choice(decoder.tokens), chance.randint(0, len(body))
     return body[:start] + put + body[start + len(put) :]
 
 
@@ -230,14 +256,17 @@ def truncate(body: bytes, _: Decoder, chance: random.Random) -> bytes:
     return body[: chance.randint(0, len(body))]
 
 
-EDITS = (splice, *[lie, flip] * 3, truncate)
+BINARY_EDITS = (*[lie, flip] * 4, overwrite, overwrite, splice, truncate)
 
 
 def spoil(decoder: Decoder, chance: random.Random) -> bytes:
-    """Return a good body that was edited a few times; of text, pieces are spliced alone."""
+    """Return a good body that was edited a few times.
+
+    Of bytes most edits keep the length: where all that follows is displaced, a reader does not get far.
+    """
     body = chance.choice(decoder.seeds)
-    for _ in range(chance.choice([1, 1, 2, 3, 4])):
-        edit = chance.choice(EDITS) if decoder.is_binary else splice
+    for _ in range(chance.choice([1, 1, 1, 2, 3] if decoder.is_binary else [1, 2, 3, 4])):
+        edit = chance.choice(BINARY_EDITS) if decoder.is_binary else splice
         body = edit(body, decoder, chance)
     return body
 
@@ -246,7 +275,7 @@ def draw(seed: int, decoder: Decoder) -> tuple[bytes, str]:
     """Return a body and a word beside it: mostly a spoiled one, else tokens or bytes in any order."""
     # One number draws it all: hypothesis would draw each piece of it, for ten times as long.
     chance = random.Random(seed)
-    word, kind = chance.choice(decoder.words), chance.randrange(5)
+    word, kind = chance.choice(decoder.words), chance.randrange(30 if decoder.is_binary else 5)
     if kind == 0:
         return b"".join(chance.choices(decoder.tokens, k=chance.randint(0, 25))), word
     if kind == 1:
