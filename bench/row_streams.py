@@ -4,17 +4,20 @@
 
 A CSV of ten columns of numbers, with all their digits, goes by ``curl -T`` to a linear regression; the
 answers come as CSV and as JSON lines. CPU is that of the worker; memory is its PSS, before and at its peak.
+Before that, reading alone: rows of ten numbers, and of numbers and words, to columns that fit a signature.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -23,13 +26,20 @@ import pandas as pd
 import psutil
 from sklearn.linear_model import LinearRegression
 
+from demijohn.protocols import csv_media
+from demijohn.protocols.pieces import Bounds
+from demijohn.row_pieces import checked
+from demijohn.signature import Signature, TensorSpec
+from demijohn.web.row_streams import PIECE_BYTES, PIECE_ROWS
+
+NAMES = "abcdefghij"
 BLOCK_ROWS = 100_000
 SETTLED = b'"state":"settled"'
 
 
 def save(folder: Path, n_bytes: float) -> int:
     """Save the model and the rows; returns how many there are."""
-    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(BLOCK_ROWS, 10)), columns=list("abcdefghij"))
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(BLOCK_ROWS, 10)), columns=list(NAMES))
     joblib.dump(LinearRegression().fit(rows, rows.sum(axis=1) + np.sin(rows["a"])), folder / "linear.joblib")
     header, _, block = rows.to_csv(index=False).encode().partition(b"\n")
     n_blocks = max(1, round(n_bytes / len(block)))
@@ -38,6 +48,37 @@ def save(folder: Path, n_bytes: float) -> int:
         for _ in range(n_blocks):
             file.write(block)
     return n_blocks * BLOCK_ROWS
+
+
+def time_reading(n_words: int, n_rows: int = 20_000) -> tuple[float, float]:
+    """Read rows whose last cells are words; returns µs a row of ours and of pandas', the least of seven."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(n_rows, len(NAMES))), columns=list(NAMES))
+    texts = list(NAMES[len(NAMES) - n_words :])
+    for name in texts:
+        frame[name] = np.array(["red", "green", "blue"])[rng.integers(0, 3, n_rows)]
+    body = frame.to_csv(index=False).encode()
+    specs = (TensorSpec(name, "str" if name in texts else "float64") for name in NAMES)
+    signature, bounds = Signature("table", tuple(specs)), Bounds(PIECE_ROWS, len(body), PIECE_BYTES - 1)
+
+    def ours() -> None:
+        coming = (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
+        pieces = csv_media.decode_stream(lambda: next(coming, b""), bounds, has_header=True)
+        assert sum(len(piece["a"]) for piece in checked(signature, pieces)) == n_rows
+
+    def pandas() -> None:
+        pd.read_csv(io.BytesIO(body))
+
+    return _least_us(ours, n_rows), _least_us(pandas, n_rows)
+
+
+def _least_us(work: Callable[[], None], n_rows: int) -> float:
+    seconds = []
+    for _ in range(7):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds) / n_rows * 1e6
 
 
 class Watch:
@@ -75,6 +116,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8791)
     options = parser.parse_args()
     url = f"http://127.0.0.1:{options.port}"
+    for n_words in (0, 1, 5):
+        ours_us, pandas_us = time_reading(n_words)
+        what = f"reading {len(NAMES) - n_words} numbers, {n_words} words"
+        print(f"{what:<32}{ours_us:6.2f} µs a row, pandas {pandas_us:.2f}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         n_rows = save(folder, options.gigabytes * 1e9)
