@@ -23,11 +23,11 @@ def _column(kind: pa.Array) -> pa.Table:
 
 def tables() -> list[pa.Table]:
     """Return tables of columns a and b, as one signature has them, and of one column x of each type."""
-    texts = pa.array(_TEXTS)
+    texts = pa.array(text or "" for text in _TEXTS)
     lists = [[1.0, 2.0], [3.0, None], [5.0, 6.0]]
     return [
         pa.table({"a": _A, "b": texts}),
-        pa.table({"a": _A, "b": texts.dictionary_encode()}),
+        pa.table({"a": _A, "b": pa.array(_TEXTS).dictionary_encode()}),
         pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0]}),
         pa.table({"x": pa.array([1, 2], pa.int8()), "y": [True, None]}),
         _column(pa.array(_TEXTS, pa.string_view())[1:]),
