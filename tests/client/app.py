@@ -12,22 +12,19 @@ import numpy as np
 import pandas as pd
 from flask import Flask
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_iris
-from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeClassifier
-from tests.web.rig import Album
+from tests.http.folder import fit_double
+from tests.served_functions import picky, shout, whole
+from tests.web.rig import CLASSIFIER, IRIS, NAMES, NEIGHBORS, PROCESS, SPECIES, Album
 
 from demijohn import BadInput, Demijohn
 from demijohn.messages import Array, Tensors
 from demijohn.signature import Signature, TensorSpec
 
-IRIS, SPECIES = load_iris(return_X_y=True)
-NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
 PEOPLE = pd.DataFrame(
     {
         "age": [20.0, 40.0, None, 25.5, 61.0, 33.0],
@@ -50,10 +47,10 @@ def fit_people() -> Any:
 
 #: What each model's estimator is, to be asked in the test's own process.
 ESTIMATORS: dict[str, Any] = {
-    "iris": LogisticRegression(max_iter=2_000).fit(IRIS, NAMES),
+    "iris": CLASSIFIER,
     "tree": DecisionTreeClassifier(random_state=0).fit(IRIS, SPECIES),  # its logarithms are infinite
-    "neighbors": KNeighborsClassifier(3).fit(IRIS, SPECIES),
-    "process": GaussianProcessRegressor(random_state=0).fit(IRIS[::10], SPECIES[::10]),
+    "neighbors": NEIGHBORS,
+    "process": PROCESS,
     "people": fit_people(),
     "pair": DecisionTreeClassifier(random_state=0).fit(IRIS, np.c_[NAMES, NAMES]),
     "frames": OrdinalEncoder().set_output(transform="pandas").fit(PEOPLE[["kind"]].dropna()),
@@ -85,13 +82,13 @@ class Cube(Album):
 
     def run(self, method: str, tensors: Tensors, parameters: Any) -> Tensors:
         n_rows = len(tensors["inputs"])
-        return {method: whole(self.outputs[method], n_rows)}
+        return {method: so_many(self.outputs[method], n_rows)}
 
     def example_rows(self) -> list[Any]:
         return np.ones((2, 2, 3)).tolist()
 
 
-def whole(array: Any, n_rows: int) -> Array:
+def so_many(array: Any, n_rows: int) -> Array:
     """Return so many rows of an output."""
     if isinstance(array, SimpleNamespace):
         array = np.fromiter(array.values, dtype=object, count=len(array.values))
@@ -116,13 +113,9 @@ def make_app() -> Flask:
     models.add_runtime("cube", Cube())
     models.add("years", years, example=pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])}))
     models.add("grey", brightness, example=np.zeros((1, 4, 5), np.uint8))
-    for function in (shout, whole_number, picky, spell, sleepy, statistics):
+    for function in (shout, whole, picky, spell, sleepy, statistics):
         models.model(function.__name__)(function)
     return app
-
-
-def fit_double(slope: float) -> Any:
-    return LinearRegression().fit([[0.0], [1.0]], [0.0, slope])
 
 
 def years(frame: Any) -> Any:
@@ -131,22 +124,6 @@ def years(frame: Any) -> Any:
 
 def brightness(images: Any) -> Any:
     return images.mean(axis=(1, 2))
-
-
-def shout(text: str) -> str:
-    return text.upper()
-
-
-def whole_number(count: int, is_big: bool = False) -> int:
-    return -count if is_big else count
-
-
-def picky(x: float) -> float:
-    if x < 0:
-        raise BadInput("x must not be negative")
-    if x > 100:
-        raise RuntimeError("/etc/secret is broken")
-    return x
 
 
 def spell(word: str) -> Iterator[Any]:

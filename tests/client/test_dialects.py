@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.client.app import ESTIMATORS, IRIS, PEOPLE, Cube, whole
+from tests.client.app import ESTIMATORS, IRIS, PEOPLE, Cube, so_many
 from tests.client.fake_server import DESCRIPTION, FakeServer, answer, problem
 
 from demijohn import Client
@@ -79,7 +79,7 @@ def test_the_answer_is_what_the_estimator_returns(carried: Client, name: str, me
 @pytest.mark.parametrize("method", [method for method in Cube.methods if method != "any"])
 def test_an_answer_of_any_dtype_and_shape_stays_so(carried: Client, method: str) -> None:
     given = getattr(carried["cube"], method)(np.ones((3, 2, 3), np.float32))
-    same(given, whole(Cube.outputs[method], 3))
+    same(given, so_many(Cube.outputs[method], 3))
 
 
 def test_answers_that_are_of_no_kind_come_as_values(client: Client) -> None:
@@ -146,7 +146,7 @@ def test_what_a_function_returns_is_what_json_says_whoever_carried_it(client: Cl
 
 def test_what_a_function_returns_is_what_json_says(client: Client) -> None:
     same(client["shout"].predict(["a", "größer"]), np.array(["A", "GRÖSSER"]))
-    same(client["whole_number"].predict([{"count": 2**60, "is_big": True}]), np.array([-(2**60)]))
+    same(client["whole"].predict([{"count": 2**60, "is_big": True}]), np.array([-(2**60)]))
     same(client["grey"].predict(np.full((2, 4, 5), 7, np.uint8)), np.array([7.0, 7.0]))
     given: Any = client["statistics"].predict(["ab", "abc"])
     same(given["length"], np.array([2, 3]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from flask import Flask, jsonify, request
 from tests.http import folder
+from tests.served_functions import picky, shout, whole
 
 from demijohn import BadInput, Demijohn
 
@@ -21,23 +22,8 @@ models.alias("double", "champion", "9")
 models.alias("plane", "champion", "1")
 
 
-@models.model("shout")
-def shout(text: str) -> str:
-    return text.upper()
-
-
-@models.model("whole")
-def whole(count: int, is_big: bool = False) -> int:
-    return -count if is_big else count
-
-
-@models.model("picky")
-def picky(x: float) -> float:
-    if x < 0:
-        raise BadInput("x must not be negative")
-    if x > 100:
-        raise RuntimeError("/etc/secret is broken")
-    return x
+for function in (shout, whole, picky):
+    models.model(function.__name__)(function)
 
 
 @models.model("spell")

@@ -15,29 +15,20 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from tests.served_functions import picky
 
-from demijohn import BadInput, Demijohn
+from demijohn import Demijohn
 from demijohn.messages import Tensors
 from demijohn.signature import Signature, TensorSpec
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 FEATURES, PROGRESS = load_diabetes(return_X_y=True, as_frame=True)
-CLASSIFIER = LogisticRegression(max_iter=2_000).fit(
-    IRIS, np.array(["setosa", "versicolor", "virginica"])[SPECIES]
-)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+CLASSIFIER = LogisticRegression(max_iter=2_000).fit(IRIS, NAMES)
 REGRESSION = LinearRegression().fit(FEATURES, PROGRESS)
 NEIGHBORS = KNeighborsClassifier(3).fit(IRIS, SPECIES)
 PROCESS = GaussianProcessRegressor(random_state=0).fit(IRIS[::10], SPECIES[::10])
 FIELDS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
-
-
-def picky(x: float) -> float:
-    """Refuse and fail in the ways that a function can."""
-    if x < 0:
-        raise BadInput("x must not be negative")
-    if x > 100:
-        raise RuntimeError("/etc/secret is broken")
-    return x
 
 
 class Album:
