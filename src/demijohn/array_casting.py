@@ -92,7 +92,7 @@ def _text_of(body: bytes, spec: TensorSpec) -> str:
 def narrow(numbers: Array, dtype: np.dtype[Any]) -> Array | None:
     """Round float64s to a shorter float; None where one that is finite would become an infinity."""
     with np.errstate(over="ignore"):
-        short = numbers.astype(dtype)
+        short = numbers.astype(dtype, order="C")
     return None if np.isinf(short).any() else short
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from demijohn.chains.handover import Handover
 from demijohn.errors import ConfigurationError, ModelError, ModelRefused
+from demijohn.messages import Rows
 from demijohn.signature import Signature, TensorSpec
 
 MATRIX = Signature("matrix", (TensorSpec("inputs", "float64", (-1, 2)),))
@@ -112,8 +113,8 @@ def test_what_does_not_fit_is_found_by_its_description_and_when_it_comes(
 @pytest.mark.parametrize(
     ("signature", "outputs", "why"),
     [
-        (MATRIX, {"transform": [[1.0, 2.0], [1.0, np.nan]]}, "row 1, column 1: .* a missing value"),
-        (MATRIX, {"transform": np.full((300, 2), np.nan)}, "row 0, column 0: .* a missing value"),
+        (MATRIX, {"transform": [[1.0, 2.0], [1.0, np.nan]]}, "row 1, column 1: .* NaN"),
+        (MATRIX, {"transform": np.full((300, 2), np.nan)}, "row 0, column 0: .* NaN"),
         (TABLE, {"age": [1.0], "kind": objects(5)}, "row 0, column 'kind': expected str, received 5"),
         (TABLE, {"age": [1.0], "kind": objects(None)}, "row 0, column 'kind': expected str, received null"),
         (COUNT, {"predict": np.array([2**63], dtype=np.uint64)}, "too large"),
@@ -137,10 +138,19 @@ def test_instants_are_handed_on() -> None:
     handed = Handover("a", "b", day)({"predict": days})["day"]
     assert handed.dtype == "datetime64[ns]"
     assert handed[0] == days[0]
-    with pytest.raises(ModelRefused, match="a missing value"):
+    with pytest.raises(ModelRefused, match="null"):
         Handover("a", "b", day)({"predict": np.array(["NaT"], dtype="datetime64[ns]")})
+    with pytest.raises(ModelRefused, match="out of range"):
+        Handover("a", "b", day)({"predict": np.array(["2300-01-01"], dtype="datetime64[D]")})
     texts = Signature("vector", (TensorSpec("text", "object"),))
     assert Handover("a", "b", texts)({"predict": days})["text"].shape == (1,)
+
+
+def test_a_whole_number_becomes_the_short_float_that_it_is_in_a_request() -> None:
+    short = Signature("vector", (TensorSpec("x", "float32"),))
+    number = 2**60 + 2**36 + 1  # halfway between two, but for its last bit, which float64 does not hold
+    handed = Handover("a", "b", short)({"predict": np.array([number])})["x"]
+    assert handed == short.validate(Rows([number]))["x"]
 
 
 @given(st.lists(st.lists(st.floats(allow_nan=False), min_size=2, max_size=2), min_size=1, max_size=200))

@@ -5,8 +5,8 @@ Rules of this room:
    columns to a matrix side by side, and where there is one of each, it goes there whatever its name.
 2. Numbers become floats, whole numbers stay whole, and nothing else changes its kind: what a request
    could not send, a model cannot hand on either.
-3. Numbers are handed on without a look at each but for missing ones; all else is read cell by cell,
-   by the caster that reads requests.
+3. Numbers that the input's dtype holds are handed on without a look at each but for missing ones; all else
+   is cast as what a request brings.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from demijohn.array_casting import cast_array, narrow
 from demijohn.casting import Caster, Problems
-from demijohn.errors import ConfigurationError, ModelError, ModelRefused, Problem, SignatureMismatch
+from demijohn.errors import ConfigurationError, ModelError, ModelRefused, SignatureMismatch
 from demijohn.messages import Array, Tensors, count_rows
 from demijohn.signature import Signature, TensorSpec
 
@@ -247,32 +248,37 @@ def _bring(way: _Way, outputs: Tensors) -> Array:
     values = way.take(outputs)
     if not way.is_cast:
         return _read(values, spec)
-    dtype = way.dtype
-    array = values
-    if values.dtype != dtype or not values.flags.c_contiguous:
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(values, dtype=dtype)
-        if dtype.itemsize < values.dtype.itemsize and dtype.kind == "f":
-            _refuse(np.isinf(array) & np.isfinite(values), spec, "a number which is too large")
-    if not spec.nullable and _may_miss(array):
-        _refuse(np.isnat(array) if dtype.kind == "M" else np.isnan(array), spec, "a missing value")
+    array = _numbers(values, way.dtype)
+    if array is None:
+        return _cast(values, spec)
+    if not spec.nullable and _has_missing(array):
+        return _cast(array, spec)  # which says where
     return array
 
 
-def _may_miss(array: Array) -> bool:
-    """Say whether a value may be missing; of few floats it is known."""
+def _numbers(values: Array, dtype: np.dtype[Any]) -> Array | None:
+    """Return values as another dtype that holds them all; None: each has to be looked at."""
+    # Of instants numpy says that it holds them, and wraps some.
+    if values.dtype == dtype or (dtype.kind != "M" and np.can_cast(values.dtype, dtype)):
+        return np.ascontiguousarray(values, dtype=dtype)
+    return narrow(values, dtype) if values.dtype.kind == "f" else None
+
+
+def _has_missing(array: Array) -> bool:
     if array.dtype.kind == "f" and array.size <= _SMALL:
         squares = np.vdot(array, array)  # of an infinity it is one; it is NaN for NaN alone
         return bool(squares != squares)
-    return array.dtype.kind in "fM"
+    is_missing = {"f": np.isnan, "M": np.isnat}.get(array.dtype.kind)
+    return is_missing is not None and bool(is_missing(array).any())
 
 
-def _refuse(where: Array, spec: TensorSpec, what: str) -> None:
-    """Raise with the first place of those that are marked."""
-    if where.any():
-        row, *place = (int(index) for index in np.argwhere(where)[0])
-        problem = Problem(row, place[0] if place else spec.name, spec.dtype, what)
-        raise SignatureMismatch(str(problem), errors=[problem])
+def _cast(values: Array, spec: TensorSpec) -> Array:
+    """Cast an array as one of a request."""
+    problems = Problems()
+    name = None if values.ndim > 1 else spec.name
+    array = cast_array(values, spec, Caster(spec), name, problems)
+    problems.raise_if_any()
+    return array
 
 
 def _read(values: Array, spec: TensorSpec) -> Array:
