@@ -3,6 +3,9 @@
 The formats of boosters hold no code, but what reads them is compiled: a broken or hostile file can end
 the process that reads it, or make it ask for all memory there is.
 
+A fork will do here, and costs milliseconds: these libraries are imported already, and survive one. For those
+that do not there is ``apart``, whose processes begin anew, and cost what importing a framework does.
+
 Rules of this room:
 1. The child does all that its parent is about to do with the file; nothing of it is kept.
 2. It may take some memory more than its parent has, and not for ever.
