@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import struct
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,15 @@ from hypothesis import strategies as st
 from tests.protocols.test_csv_lines import reader
 
 from demijohn.config import Settings
-from demijohn.errors import BodyTooLarge, DecodeError, DemijohnError, NotAcceptable, SignatureMismatch
+from demijohn.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DecodeError,
+    DemijohnError,
+    NotAcceptable,
+    SignatureMismatch,
+    TooManySlowBodies,
+)
 from demijohn.messages import ArrayColumns, InferenceRequest, InferenceResponse, Rows
 from demijohn.protocols import arrow_pieces, native
 from demijohn.protocols.pieces import Bounds, rows_in
@@ -186,3 +197,57 @@ def test_rows_of_another_kind_than_those_before_cannot_be_written() -> None:
     writer.write(response(predict=np.array([1, 2], dtype=object)))
     with pytest.raises(NotAcceptable, match="another kind"):
         writer.write(response(predict=np.array(["a"], dtype=object)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda body: body + b"more", "Something follows"),
+        (lambda body: body[: len(body) // 2], "broken"),
+        (lambda body: body.replace(b"text", b"\xff" * 4), "UTF"),
+        (lambda body: body[:-8] + b"\xff\xff\xff\x7f" + bytes(8), "too long"),
+    ],
+)
+def test_nothing_is_left_of_a_stream_that_was_refused(spoil: Callable[[bytes], bytes], why: str) -> None:
+    body = spoil(written(table(100)))
+    refused(body, why)  # pyarrow is imported, and its pools are there
+    before = pa.total_allocated_bytes()
+    gc.disable()  # what is let go at once needs no collector
+    try:
+        assert [refused(body, why)() for _ in range(3)] == [None] * 3
+        assert pa.total_allocated_bytes() == before
+    finally:
+        gc.enable()
+
+
+def refused(body: bytes, why: str) -> weakref.ref[Any]:
+    """Read a stream to its refusal; returns what can tell whether the stream's bytes are still held."""
+
+    class Body:
+        def __init__(self) -> None:
+            self.read = reader(body, [1_000])
+
+        def __call__(self) -> bytes:
+            return self.read()
+
+    coming = Body()
+    with pytest.raises(DecodeError if why != "too long" else BodyTooLarge, match=why):
+        list(arrow_pieces.decode_stream(coming, Bounds(row_bytes=LIMIT), SETTINGS))
+    return weakref.ref(coming)
+
+
+@pytest.mark.parametrize("error", [TooManySlowBodies(), BodyTimeout()])
+def test_a_body_that_does_not_come_is_told_as_it_is(error: DemijohnError) -> None:
+    def no_more() -> bytes:
+        raise error
+
+    with pytest.raises(type(error)):
+        list(arrow_pieces.decode_stream(no_more, Bounds(row_bytes=LIMIT), SETTINGS))
+
+
+def test_a_connection_that_breaks_is_a_broken_stream() -> None:
+    def no_more() -> bytes:
+        raise ConnectionResetError("gone")
+
+    with pytest.raises(DecodeError, match="gone"):
+        list(arrow_pieces.decode_stream(no_more, Bounds(row_bytes=LIMIT), SETTINGS))

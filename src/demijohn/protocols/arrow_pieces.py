@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from demijohn.config import Settings
-from demijohn.errors import BodyTooLarge, DecodeError, NotAcceptable, Problem, RequestError
+from demijohn.errors import BodyTooLarge, DecodeError, DemijohnError, NotAcceptable, Problem, RequestError
 from demijohn.messages import ArrayColumns, InferenceResponse
 
 from . import arrow_answers, arrow_media, arrow_messages
@@ -58,12 +58,18 @@ def _pieces(messages: _Messages, bounds: Bounds, settings: Settings) -> Iterator
             if batches and (not is_first or messages.n_bytes > bounds.first_bytes):
                 yield _read(batches, reader.schema, settings)
                 batches, is_first = [], False
+        messages.raise_failure()
         if batches or is_first:
             yield _read(batches, reader.schema, settings)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
-        told = messages.failure or arrow_media.broken(error)
-        told.errors = told.errors or (Problem(0, None, "a sound batch", "a broken one"),)
-        raise told from error
+        messages.raise_failure()
+        raise _placed(arrow_media.broken(error)) from error
+
+
+def _placed(error: DemijohnError) -> DemijohnError:
+    if isinstance(error, RequestError) and not error.errors:
+        error.errors = (Problem(0, None, "a sound batch", "a broken one"),)
+    return error
 
 
 def _read(batches: list[Any], schema: Any, settings: Settings) -> ArrayColumns:
@@ -104,20 +110,33 @@ class _Messages:
         self._message = memoryview(b"")
         self._dictionary_bytes = 0
         self._has_ended = False
+        self._failures: list[DemijohnError] = []  # one at the most
         self.n_bytes = 0  #: Of all messages so far.
-        #: What was wrong with the stream, whatever Arrow makes of it.
-        self.failure: RequestError | None = None
 
     def read(self, size: int) -> bytes:
         """Return what is left of a message, so many bytes at the most; nothing at the end."""
         try:
             if not self._message and not self._has_ended:
                 self._message = memoryview(self._next())
-        except RequestError as error:
-            self.failure = error
-            raise OSError from error  # Arrow passes it on
+        except (DemijohnError, OSError) as error:
+            # Arrow would keep what is raised into it, and with its traceback the whole stream, for ever.
+            self._keep(error)
         piece, self._message = bytes(self._message[:size]), self._message[size:]
         return piece
+
+    def _keep(self, error: DemijohnError | OSError) -> None:
+        failure = error if isinstance(error, DemijohnError) else arrow_media.broken(error)
+        self._failures.append(_placed(failure.with_traceback(None)))
+        self._has_ended = True
+
+    def raise_failure(self) -> None:
+        """Raise what was wrong with the stream, if anything was, whatever Arrow made of its end.
+
+        Raises:
+            DemijohnError: something was, or the stream does not come.
+        """
+        if self._failures:
+            raise self._failures.pop()
 
     def _next(self) -> bytes:
         """Return the next message, whole.
