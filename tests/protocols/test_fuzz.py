@@ -39,7 +39,7 @@ from demijohn.web.bodies import read_body
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
 SETTINGS = Settings(max_elements=200, max_depth=20, max_pixels=10_000)
-MOST_BYTES = 2**30  #: That all examples of a decoder may add to this process.
+MOST_BYTES = 2**28  #: That all examples of a decoder may add to this process.
 BOUND = 10_000  #: Of a body, decompressed.
 MOST_KEPT = 2**20  #: Longer than any body here.
 
