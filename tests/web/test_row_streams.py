@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from flask import Flask
-from tests.web.rig import FEATURES, REGRESSION, check_problem, make_client
+from tests.web.rig import FEATURES, REGRESSION, check_problem, make_client, make_models
 
 from demijohn import Demijohn
 from demijohn.config import Settings
@@ -19,6 +21,7 @@ from demijohn.errors import QueueFull
 from demijohn.lifecycle import Lifecycle
 from demijohn.protocols import PROTOCOLS, native
 from demijohn.web import row_streams
+from demijohn.web.bodies import read_pieces
 from demijohn.web.row_forms import is_asked
 from demijohn.web.services import EXTENSION
 
@@ -149,6 +152,26 @@ def test_the_rest_of_a_body_is_read_for_a_while_after_an_error(app: Flask, clock
     body = Body(ROW * 1_000 + b"x\n" + ROW * 2_000_000)
     put(app, body).get_data()
     assert 0 < len(body.read()) < 8_000_000 - 1_000 * LIMIT
+
+
+def test_a_body_that_could_not_be_read_on_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[weakref.ref[Iterator[bytes]]] = []
+
+    def noted(*arguments: Any) -> Iterator[bytes]:
+        pieces = read_pieces(*arguments)
+        read.append(weakref.ref(pieces))
+        return pieces
+
+    monkeypatch.setattr(row_streams, "read_pieces", noted)
+    app = Flask("host")
+    make_models(app, max_body_bytes=LIMIT)
+    gc.disable()  # what is let go at once needs no collector
+    try:
+        last = put(app, ROW * 1_000 + b"x\n", "/ml/models/picky/predict").get_data().splitlines()[-1]
+        assert json.loads(last)["error"]["errors"][0]["row"] == 1_000
+        assert [pieces() for pieces in read] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_body_that_ends_early_is_told(app: Flask) -> None:

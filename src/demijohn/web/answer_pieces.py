@@ -100,10 +100,15 @@ class Pieces:
             self._end(HTTPStatus.OK)
             raise
         except Exception as error:  # noqa: BLE001  - as ``answer_exception``, which can answer no more
-            refusal = refusal_of(error, self._request_id)
-            self._end(refusal.status)
-            self._has_failed = True
-            return self._source.fail(native.encode_error(refusal, self._request_id).body)
+            return self._fail(error)
+
+    def _fail(self, error: Exception) -> bytes:
+        # In a frame of its own: one that the error came through would hold it, as it holds that frame, and
+        # with both what has come of the body, until Python looks for such circles.
+        refusal = refusal_of(error, self._request_id)
+        self._end(refusal.status)
+        self._has_failed = True
+        return self._source.fail(native.encode_error(refusal, self._request_id).body)
 
     def _end(self, status: int) -> None:
         self._has_ended = True
