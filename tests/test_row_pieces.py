@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demijohn.errors import SignatureMismatch
-from demijohn.messages import Rows, count_rows
-from demijohn.row_pieces import checked, joined, regrouped
+from demijohn.messages import Rows, count_rows, join_rows
+from demijohn.row_pieces import checked, regrouped
 from demijohn.signature import Signature, TensorSpec
 
 SIGNATURE = Signature("table", (TensorSpec("a"), TensorSpec("b")))
@@ -37,6 +37,6 @@ def test_pieces_are_regrouped_without_a_row_lost(heights: list[int], n_rows: int
     rows = np.arange(sum(heights))
     pieces: list[Any] = [{"x": part} for part in np.split(rows, np.cumsum(heights)[:-1])]
     found = list(regrouped(pieces, n_rows))
-    assert joined(found)["x"].tolist() == rows.tolist()
+    assert join_rows(found)["x"].tolist() == rows.tolist()
     assert {count_rows(piece) for piece in found[:-1]} <= {n_rows}
     assert 0 < count_rows(found[-1]) <= n_rows

@@ -30,11 +30,11 @@ from .config import Settings
 from .errors import ConfigurationError, LoadError, MethodNotFound, MissingExtra, RequestError
 from .examples import MEDIA_TYPES, media_type_of, read_example, why_unreadable
 from .lifecycle import Lifecycle
-from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows
+from .messages import InferenceRequest, InferenceResponse, Rows, Tensors, count_rows, join_rows
 from .predictor import Predictor
 from .protocols import csv_media, native
 from .protocols.pieces import Bounds
-from .row_pieces import checked, joined, regrouped
+from .row_pieces import checked, regrouped
 from .targets import stem
 
 PIECE_ROWS = 16_384
@@ -184,9 +184,9 @@ def _predict(predictor: Predictor, method: str, pieces: Iterator[Tensors]) -> In
     if len(beginning) > 1:
         predictor.prove()
         pieces = chain(beginning, pieces)
-        beginning = [joined(list(pieces))] if method in predictor.not_joined else []
+        beginning = [join_rows(list(pieces))] if method in predictor.not_joined else []
     answers = [predictor.answer(method, piece, {}, _deadline()) for piece in chain(beginning, pieces)]
-    outputs = joined([answer.outputs for answer in answers])
+    outputs = join_rows([answer.outputs for answer in answers])
     return answers[0]._replace(outputs=outputs, n_rows=count_rows(outputs))
 
 

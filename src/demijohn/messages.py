@@ -199,6 +199,13 @@ def count_rows(tensors: Tensors) -> int:
     raise ValueError("there are no tensors, so there is no number of rows")
 
 
+def join_rows(pieces: Sequence[Tensors]) -> Tensors:
+    """Return the rows of all pieces as one, in their order; a single piece as it is."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
 def plain(array: Array) -> list[Any]:
     """Return an array as nested lists of Python values; instants as ISO 8601, which ``tolist`` counts."""
     if array.dtype.kind == "M":

@@ -5,12 +5,10 @@ What is read of a file by ``demijohn predict``, and of a request that is scored 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from .errors import RequestError
-from .messages import Inputs, Tensors, count_rows
+from .messages import Inputs, Tensors, count_rows, join_rows
 from .signature import Signature
 
 
@@ -44,18 +42,11 @@ def regrouped(pieces: Iterable[Tensors], n_rows: int) -> Iterator[Tensors]:
         n_waiting += count_rows(piece)
         if n_waiting < n_rows:
             continue
-        whole = joined(waiting)
+        whole = join_rows(waiting)
         stop = n_waiting - n_waiting % n_rows
         for start in range(0, stop, n_rows):
             yield {name: array[start : start + n_rows] for name, array in whole.items()}
         waiting = [{name: array[stop:] for name, array in whole.items()}]
         n_waiting -= stop
     if n_waiting:
-        yield joined(waiting)
-
-
-def joined(pieces: Sequence[Tensors]) -> Tensors:
-    """Return the rows of all pieces as one, in their order."""
-    if len(pieces) == 1:
-        return pieces[0]
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        yield join_rows(waiting)

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from demijohn.errors import ModelError
 from demijohn.lifecycle import Lifecycle
-from demijohn.messages import Tensors
+from demijohn.messages import Tensors, join_rows
 
 from .observer import BatchObserver
-from .queue import Request, check_rows, join, late, note_times
+from .queue import Request, check_rows, late, note_times
 from .stream import Channel
 from .worker import Worker
 
@@ -105,7 +105,9 @@ class Calls:
         ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
         outcome: Tensors | Exception
         try:
-            outcome = self._run(method, join(batch), batch[0].parameters)
+            outcome = self._run(
+                method, join_rows([request.tensors for request in batch]), batch[0].parameters
+            )
             check_rows(outcome, n_rows)
         except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
             outcome = self._as_ours(method, error)

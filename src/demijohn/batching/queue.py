@@ -14,8 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from demijohn.errors import DeadlineExceeded, ModelError
 from demijohn.messages import Tensors, count_rows
 
@@ -246,13 +244,6 @@ class Queue:
         for request in expired:
             request.expire()
         return batch
-
-
-def join(batch: Sequence[Request]) -> Tensors:
-    """Put the tensors of requests of one layout under each other."""
-    if len(batch) == 1:
-        return batch[0].tensors
-    return {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
 
 
 def note_times(batch: Sequence[Request], began: float, ended: float) -> tuple[float, float]:
