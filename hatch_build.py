@@ -69,7 +69,7 @@ def build(root: Path) -> None:
     sources = sorted(str(path) for path in (root / FOLDER).glob("_*.c"))
     with tempfile.TemporaryDirectory(dir=root / FOLDER, prefix=".build-") as folder:
         made = Path(folder) / LIBRARY.name
-        command += [*LINK_FLAGS.get(sys.platform, ["-shared"]), *sources, "-o", str(made)]
+        command += [*LINK_FLAGS.get(sys.platform, ["-shared"]), *sources, "-lm", "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the builder's own
         if done.returncode != 0:
             raise CannotBuild(f"{shlex.join(command)} failed:\n{done.stderr.strip()}")

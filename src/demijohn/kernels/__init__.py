@@ -1,4 +1,4 @@
-"""Kernels in C: running tree ensembles, reading JSON and CSV that is a matrix of numbers, adding to sums.
+"""Kernels in C: running tree ensembles and dense networks, reading JSON and CSV of numbers, adding to sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -26,7 +26,7 @@ else:
             raise
         _kernels = absent
 
-__all__ = ["IS_BUILT", "WHY_NOT", "Cells", "Forest", "add_to", "read_cells", "read_matrix"]
+__all__ = ["IS_BUILT", "WHY_NOT", "Cells", "Forest", "Network", "add_to", "read_cells", "read_matrix"]
 
 IS_BUILT: bool = _kernels is not absent
 WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
@@ -38,6 +38,12 @@ Bits = npt.NDArray[np.uint32]
 _FLOAT64 = np.dtype(np.float64)
 _ndarray = np.ndarray
 _read_matrix = _kernels.read_matrix
+#: ``Network(n_features, largest, steps)`` is a neural network in float32: ``run(X, out)`` takes X (n_rows,
+#: n_features) float32 in C order and fills ``out`` (n_rows, n_outputs). It returns 0; else some value is NaN
+#: or beyond ``largest``, or an answer is not finite, and what stands in ``out`` means nothing. A step begins
+#: with its kind (see ``_network.h``): (0, weights, bias), (1, minus, times, plus), or (kind, alpha).
+#: Any number of threads may run it at once.
+Network = _kernels.Network
 #: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs,
 #: one caller at a time; ``values`` is a memoryview of float64. Without the kernels it does so, but slower.
 add_to = _kernels.add_to

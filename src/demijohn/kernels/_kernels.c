@@ -1,12 +1,14 @@
-/* demijohn.kernels._kernels: what Python sees of the forests, of the two readers and of the sums.
+/* demijohn.kernels._kernels: what Python sees of the forests, the networks, the two readers and the sums.
  *
  * Rules of this room:
  * 1. Only the limited API, so that one wheel serves every Python from 3.11 on; arrays come as buffers.
  * 2. Whatever comes from Python is checked here or in open_block, before anything runs on it.
  */
+#include "_buffers.h"
 #include "_cells.h"
 #include "_forest.h"
 #include "_matrix.h"
+#include "_network.h"
 #include "_sums.h"
 
 #include <stddef.h>
@@ -19,27 +21,6 @@ typedef struct {
     void *own;        /* the block's memory, if it is ours */
     Py_buffer packed; /* .obj is NULL if it is */
 } ForestObject;
-
-/* A buffer of `format`'s kind ("i" int32, "I" uint32, "d" float64, "?" bool) in C order. -1 with an error. */
-static int
-take_buffer(PyObject *object, char format, int n_dimensions, int flags, const char *name, Py_buffer *buffer)
-{
-    if (PyObject_GetBuffer(object, buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0) {
-        return -1;
-    }
-    Py_ssize_t itemsize = format == 'd' ? 8 : format == '?' ? 1 : 4;
-    const char *given = buffer->format;
-    int fits = given != NULL && given[0] != 0 && given[1] == 0 &&
-               (given[0] == format || (format == 'i' && given[0] == 'l') || (format == 'I' && given[0] == 'L'));
-    if (!fits || buffer->itemsize != itemsize || buffer->ndim != n_dimensions ||
-        (uintptr_t)buffer->buf % (size_t)itemsize != 0) {
-        PyErr_Format(PyExc_ValueError, "%s: expected an aligned array of format '%c' with %d dimensions.", name, format,
-                     n_dimensions);
-        PyBuffer_Release(buffer);
-        return -1;
-    }
-    return 0;
-}
 
 static void
 release_arrays(Arrays *arrays)
@@ -293,15 +274,21 @@ static PyType_Spec forest_spec = {
 };
 
 static int
-fill_module(PyObject *module)
+add_type(PyObject *module, const char *name, PyType_Spec *spec)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &forest_spec, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type == NULL) {
         return -1;
     }
-    int result = PyModule_AddObjectRef(module, "Forest", type);
+    int result = PyModule_AddObjectRef(module, name, type);
     Py_DECREF(type);
     return result;
+}
+
+static int
+fill_module(PyObject *module)
+{
+    return add_type(module, "Forest", &forest_spec) < 0 ? -1 : add_type(module, "Network", &network_spec);
 }
 
 static PyMethodDef functions[] = {

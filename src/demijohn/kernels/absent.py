@@ -30,6 +30,15 @@ class Forest:
         raise RuntimeError(WHY_NOT)
 
 
+class Network:
+    """Refuses to be made."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        raise RuntimeError(WHY_NOT)
+
+
 def read_cells(_text: bytes, _begin: int, _max_rows: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)

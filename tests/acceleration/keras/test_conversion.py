@@ -288,7 +288,7 @@ def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_engine_is_whole_and_named_for_what_runs_it() -> None:
-    (candidate,) = candidates(runtimes.wrap(mlp()))  # type: ignore[arg-type]
+    _, candidate = candidates(runtimes.wrap(mlp()))  # type: ignore[arg-type]
     engine = candidate.build()
     assert (candidate.engine, candidate.method) == ("onnx", "predict")
     assert (engine.name, engine.is_whole, engine.tolerance) == ("onnx", True, 1e-5)

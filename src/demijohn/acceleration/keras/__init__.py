@@ -1,4 +1,4 @@
-"""Engines for Keras models: their layers in one graph of onnxruntime, in float32 as Keras itself.
+"""Engines for Keras models, in float32 as Keras itself: a graph for onnxruntime, or for our kernel.
 
 Rules of this room:
 1. ``candidates`` builds nothing and imports no library: what an engine needs is asked for when it is built.
@@ -31,10 +31,21 @@ class Model(Protocol):
 
 def candidates(runtime: Model) -> Sequence[Candidate]:
     """Return the engines that may suit a model."""
-    return [Candidate("onnx", method, partial(_build, runtime)) for method in runtime.methods]
+    builds = {"kernel": _build_network, "onnx": _build_graph}
+    return [
+        Candidate(name, method, partial(build, runtime))
+        for method in runtime.methods
+        for name, build in builds.items()
+    ]
 
 
-def _build(runtime: Model) -> Engine:
+def _build_network(runtime: Model) -> Engine:
+    from .network import build
+
+    return build(runtime)
+
+
+def _build_graph(runtime: Model) -> Engine:
     from .engine import build
 
     return build(runtime)

@@ -9,7 +9,7 @@ Rules of this room:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from demijohn.acceleration.engine import Unconvertible
@@ -20,7 +20,8 @@ from .operations import OPERATIONS
 
 #: A graph holds the weights once more.
 MAX_WEIGHT_BYTES = 256 * 2**20
-_MODELS = frozenset({"Functional", "Sequential"})
+#: Kinds of layers that are models themselves.
+MODELS = frozenset({"Functional", "Sequential"})
 
 
 def convert(model: Any) -> tuple[bytes, list[str]]:
@@ -39,13 +40,18 @@ def convert(model: Any) -> tuple[bytes, list[str]]:
     n_bytes = sum(4 * math.prod(weight.shape) for weight in model.weights)
     if n_bytes > MAX_WEIGHT_BYTES:
         raise Unconvertible(f"it holds {n_bytes >> 20} MiB of weights, too much for a second copy")
-    functional = _functional(model)
+    functional = functional_of(model)
     graph = Graph()
     values = [graph.input(_shape(tensor), _dtype(tensor)) for tensor in functional.inputs]
     return graph.serialize(_run(graph, functional, values)), [value.name for value in values]
 
 
-def _functional(model: Any) -> Any:
+def functional_of(model: Any) -> Any:
+    """Return a model's graph of layers.
+
+    Raises:
+        Unconvertible: it is none.
+    """
     functional = getattr(model, "_functional", None) or model
     if not hasattr(functional, "_nodes_by_depth"):
         raise Unconvertible(f"{type(model).__name__} is no graph of layers: its call is written by hand")
@@ -66,10 +72,10 @@ def _run(graph: Graph, functional: Any, inputs: Sequence[Value]) -> list[Value]:
 def _convert_node(graph: Graph, node: Any, values: dict[int, Value]) -> list[Value]:
     layer = node.operation
     try:
-        _check(node)
+        check_call(node, OPERATIONS if _is_operation(layer) else LAYERS)
         given = [values[id(tensor)] for tensor in node.input_tensors]
-        if type(layer).__name__ in _MODELS:
-            return _run(graph, _functional(layer), given)
+        if type(layer).__name__ in MODELS:
+            return _run(graph, functional_of(layer), given)
         if _is_operation(layer):
             arguments = [values.get(id(one), one) for one in node.arguments.args]
             found = OPERATIONS[type(layer).__name__](graph, layer, arguments)
@@ -86,12 +92,16 @@ def _is_operation(layer: Any) -> bool:
     return type(layer).__module__.startswith("keras.src.ops.")
 
 
-def _check(node: Any) -> None:
+def check_call(node: Any, table: Collection[str]) -> None:
+    """Look at the call of a layer: whether it stands in a table, and is given nothing but tensors.
+
+    Raises:
+        Unconvertible: says what else it is.
+    """
     layer = node.operation
-    table = OPERATIONS if _is_operation(layer) else LAYERS
     kind = type(layer)
     if not kind.__module__.startswith("keras.src.") or (
-        kind.__name__ not in table and kind.__name__ not in _MODELS
+        kind.__name__ not in table and kind.__name__ not in MODELS
     ):
         raise Unconvertible("it is not converted")
     passed = [

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Above this, squares of squares overflow in float32.
 LARGEST = 1e9
+#: Of a call's inputs. A CNN of 28 × 28 pixels takes 14 µs a row for 32 rows at a time, 30 for 512: what its
+#: layers make of them is then larger than the caches, and memory that the system gives anew for each call.
+PIECE_BYTES = 2**17
 
 
 class KerasEngine:
@@ -46,8 +49,22 @@ class KerasEngine:
         arrays = self._assemble(tensors).values()
         for array in arrays:
             _check(array)
-        outputs = self._session(dict(zip(self._input_names, arrays, strict=True)))
+        outputs = self._in_pieces(list(arrays))
         return dict(zip(self._output_names, outputs, strict=True))
+
+    def _in_pieces(self, arrays: list[Array]) -> list[Array]:
+        """Run the graph for so many rows at a time that what is between its layers stays in the caches."""
+        n_rows, row_bytes = len(arrays[0]), sum(array[:1].nbytes for array in arrays)
+        if n_rows * row_bytes <= PIECE_BYTES or n_rows == 1:
+            return self._session(dict(zip(self._input_names, arrays, strict=True)))
+        n_at_a_time = max(1, PIECE_BYTES // row_bytes)
+        pieces = [
+            self._session(
+                dict(zip(self._input_names, (one[at : at + n_at_a_time] for one in arrays), strict=True))
+            )
+            for at in range(0, n_rows, n_at_a_time)
+        ]
+        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
 
 def build(runtime: Model) -> KerasEngine:

@@ -1,0 +1,195 @@
+"""The network kernel answers what numpy calculates, and nothing for what is no network."""
+
+from __future__ import annotations
+
+import math
+import threading
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demijohn import kernels
+from demijohn.kernels import Network, absent
+
+pytestmark = pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+
+(
+    DENSE,
+    AFFINE,
+    RELU,
+    CAPPED,
+    ELU,
+    SELU,
+    SIGMOID,
+    SILU,
+    TANH,
+    SOFTPLUS,
+    SOFTSIGN,
+    EXPONENTIAL,
+    GELU,
+    SOFTMAX,
+) = range(14)
+LARGEST = 1e9
+RNG = np.random.default_rng(0)
+
+
+def floats(*shape: int) -> Any:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def softmax(x: Any) -> Any:
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+FUNCTIONS: dict[str, tuple[tuple[int, float], Any]] = {
+    "relu": ((RELU, 0.0), lambda x: np.maximum(x, 0)),
+    "leaky relu": ((RELU, 0.25), lambda x: np.where(x > 0, x, 0.25 * x)),
+    "capped": ((CAPPED, 1.5), lambda x: np.clip(x, 0, 1.5)),
+    "elu": ((ELU, 0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
+    "selu": (
+        (SELU, 0.0),
+        lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+    ),
+    "sigmoid": ((SIGMOID, 0.0), lambda x: 1 / (1 + np.exp(-x))),
+    "silu": ((SILU, 0.0), lambda x: x / (1 + np.exp(-x))),
+    "tanh": ((TANH, 0.0), np.tanh),
+    "softplus": ((SOFTPLUS, 0.0), lambda x: np.log1p(np.exp(x))),
+    "softsign": ((SOFTSIGN, 0.0), lambda x: x / (1 + np.abs(x))),
+    "exponential": ((EXPONENTIAL, 0.0), np.exp),
+    "gelu": ((GELU, 0.0), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
+    "softmax": ((SOFTMAX, 0.0), softmax),
+}
+
+
+def run(network: Network, rows: Any) -> Any:
+    answers = np.full((len(rows), network.n_outputs), np.nan, np.float32)
+    assert network.run(rows, answers) == 0
+    return answers
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 2, 3, 65])
+@pytest.mark.parametrize("widths", [(30, 64, 64, 2), (1, 1), (5, 16), (17, 33, 15), (3, 5000, 4)], ids=str)
+def test_layers_are_products_and_sums(widths: tuple[int, ...], n_rows: int) -> None:
+    layers = [(floats(n_in, n_out) / n_in, floats(n_out)) for n_in, n_out in pairwise(widths)]
+    rows = floats(n_rows, widths[0])
+    wanted = rows.astype(np.float64)
+    for weights, bias in layers:
+        wanted = wanted @ weights + bias
+    got = run(Network(widths[0], LARGEST, tuple((DENSE, *layer) for layer in layers)), rows)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max(initial=1))
+
+
+@pytest.mark.parametrize(("step", "function"), FUNCTIONS.values(), ids=list(FUNCTIONS))
+def test_each_function_is_what_it_is_called(step: tuple[int, float], function: Any) -> None:
+    rows = 4 * floats(50, 7)
+    rows[0] = 0
+    np.testing.assert_allclose(
+        run(Network(7, LARGEST, (step,)), rows), function(rows.astype(np.float64)), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_an_affine_step_takes_away_multiplies_and_adds() -> None:
+    minus, times, plus, rows = floats(7), floats(7), floats(7), floats(3, 7)
+    got = run(Network(7, LARGEST, ((AFFINE, minus, times, plus),)), rows)
+    np.testing.assert_allclose(got, (rows - minus) * times + plus, rtol=1e-5, atol=1e-6)
+
+
+def test_a_softmax_of_large_numbers_does_not_overflow() -> None:
+    got = run(Network(2, LARGEST, ((SOFTMAX, 0.0),)), np.array([[1e8, 0], [-1e8, -1e8]], np.float32))
+    np.testing.assert_array_equal(got, [[1, 0], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2e9, -2e9])
+def test_a_number_that_is_none_or_huge_is_not_answered(value: float) -> None:
+    rows = floats(9, 3)
+    network = Network(3, LARGEST, ((DENSE, floats(3, 2), floats(2)), (RELU, 0.0)))
+    assert network.run(rows, np.empty((9, 2), np.float32)) == 0
+    rows[8, 2] = value
+    assert network.run(rows, np.empty((9, 2), np.float32)) == 1
+
+
+def test_an_answer_that_overflows_is_not_given() -> None:
+    network = Network(1, LARGEST, ((EXPONENTIAL, 0.0),))
+    assert network.run(np.array([[1], [100]], np.float32), np.empty((2, 1), np.float32)) == 1
+
+
+def test_any_number_of_threads_may_run_it() -> None:
+    network = Network(8, LARGEST, ((DENSE, floats(8, 600), floats(600)), (TANH, 0.0)))
+    some = [floats(300, 8) for _ in range(4)]
+    wanted, got = [run(network, rows) for rows in some], [[] for _ in some]  # type: ignore[var-annotated]
+
+    def repeat(index: int) -> None:
+        got[index] = [run(network, some[index]) for _ in range(5)]
+
+    threads = [threading.Thread(target=repeat, args=(index,)) for index in range(len(some))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answers, expected in zip(got, wanted, strict=True):
+        assert len(answers) == 5
+        for one in answers:
+            np.testing.assert_array_equal(one, expected)
+
+
+WEIGHTS, BIAS = floats(3, 2), floats(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((0, LARGEST, ()), ValueError),
+        ((-1, LARGEST, ()), ValueError),
+        ((2**40, LARGEST, ()), ValueError),
+        ((3, LARGEST, []), TypeError),
+        ((3, LARGEST, (7,)), TypeError),
+        ((3, LARGEST, ((),)), TypeError),
+        ((3, LARGEST, (("0", WEIGHTS, BIAS),)), TypeError),
+        ((3, LARGEST, ((14, 0.0),)), ValueError),
+        ((3, LARGEST, ((-1, 0.0),)), ValueError),
+        ((3, LARGEST, ((RELU, "much"),)), TypeError),
+        ((3, LARGEST, ((RELU, 0.0, 0.0),)), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS),)), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS[:1]),)), ValueError),
+        ((2, LARGEST, ((DENSE, WEIGHTS, BIAS),)), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS), (DENSE, WEIGHTS, BIAS))), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS.astype(np.float64), BIAS),)), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS.astype(np.float64)),)), ValueError),
+        ((3, LARGEST, ((DENSE, WEIGHTS[:, :0], BIAS[:0]),)), ValueError),
+        ((3, LARGEST, ((DENSE, BIAS, BIAS),)), ValueError),
+        ((3, LARGEST, ((DENSE, None, BIAS),)), TypeError),
+        ((3, LARGEST, ((DENSE, np.asfortranarray(WEIGHTS), BIAS),)), ValueError),
+        ((3, LARGEST, ((AFFINE, BIAS, BIAS, BIAS),)), ValueError),
+        ((3, LARGEST, ((AFFINE, WEIGHTS[:, 0].copy(), WEIGHTS[:, 0].copy(), BIAS),)), ValueError),
+    ],
+)
+def test_what_is_no_network_is_refused(arguments: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Network(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers", "error"),
+    [
+        (floats(2, 4), floats(2, 2), ValueError),
+        (floats(2, 3), floats(2, 3), ValueError),
+        (floats(2, 3), floats(1, 2), ValueError),
+        (floats(2, 3).astype(np.float64), floats(2, 2), ValueError),
+        (floats(2, 3), floats(2, 2).astype(np.float64), ValueError),
+        (floats(3), floats(2, 2), ValueError),
+        (np.asfortranarray(floats(2, 3)), floats(2, 2), ValueError),
+        (floats(2, 3), b"0123456789abcdef", BufferError),
+        (None, floats(2, 2), TypeError),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(rows: Any, answers: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Network(3, LARGEST, ((DENSE, WEIGHTS, BIAS),)).run(rows, answers)
+
+
+def test_without_the_kernels_there_is_none() -> None:
+    with pytest.raises(RuntimeError, match="without its C kernels"):
+        absent.Network(3, LARGEST, ())
