@@ -13,8 +13,9 @@ from demijohn import runtimes
 from demijohn.acceleration.engine import FLOAT32, StepAside, Unconvertible
 from demijohn.acceleration.keras import candidates
 from demijohn.acceleration.keras.activations import ACTIVATIONS
-from demijohn.acceleration.keras.engine import build
+from demijohn.acceleration.keras.engine import PIECE_BYTES, build
 from demijohn.acceleration.keras.layers import LAYERS
+from demijohn.acceleration.onnx_session import open_session
 from demijohn.messages import Tensors
 
 L = layers
@@ -292,3 +293,24 @@ def test_the_engine_is_whole_and_named_for_what_runs_it() -> None:
     engine = candidate.build()
     assert (candidate.engine, candidate.method) == ("onnx", "predict")
     assert (engine.name, engine.is_whole, engine.tolerance) == ("onnx", True, 1e-5)
+
+
+def test_many_images_run_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def watch(content: bytes) -> Any:
+        session = open_session(content)
+
+        def run(inputs: Tensors) -> list[Array]:
+            sizes.extend({len(array) for array in inputs.values()})
+            return session(inputs)
+
+        return run
+
+    monkeypatch.setattr("demijohn.acceleration.keras.engine.open_session", watch)
+    runtime = runtimes.wrap(several())
+    engine = build(runtime)  # type: ignore[arg-type]
+    tensors = drawn(runtime, 1000)
+    check_equal(engine.run(tensors), runtime.run("predict", tensors, {}))
+    assert sum(sizes) == 1000
+    assert max(sizes) * 40 * 4 <= PIECE_BYTES < 1000 * 40 * 4
