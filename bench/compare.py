@@ -7,7 +7,8 @@ Every round starts each peer in turn in a fresh process, compares its answers wi
 measures, and stops it. The table gives the median over all windows; ratios are taken of the least CPU
 per request of each, for on a noisy machine the least is the truest. Rows go to build/bench/results/.
 
-Workloads: one = 1 row per request, many = 1,000 rows per request, start = cold start and idle memory.
+Workloads: one = 1 row per request, many = 1,000 rows per request, start = cold start and idle memory,
+own = the framework's own ``predict`` in process, without any server.
 Modes: core = server on one core with one worker, wrk on another; machine = two workers, nothing pinned.
 """
 
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,14 @@ from peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("linear", "logreg", "hgb", "rf", "mixed")
-KERAS_MODELS = (
-    "keras-mlp",
-    "keras-cnn",
-)  # measured where they are asked for: Keras is in one environment only
+#: Measured where they are asked for, in the environment that Demijohn is in: how their files end, and who
+#: makes them.
+OTHER_MODELS = {
+    "keras-mlp": ("keras", "keras_models.py"), "keras-cnn": ("keras", "keras_models.py"),
+    "lightgbm": ("txt", "booster_models.py"), "xgboost": ("ubj", "booster_models.py"),
+}  # fmt: skip
+#: MLServer's runtimes for boosters have an environment of their own.
+_ENVIRONMENTS = {(name, "mlserver"): "mlserver-boosters" for name in ("lightgbm", "xgboost")}
 MODEL_FILES = environments.PLACE / "models"
 RESULTS = environments.PLACE / "results"
 _SIZES = {"one": 1, "many": 1000}
@@ -48,23 +53,35 @@ Cases = dict[int, tuple[Any, Any, Any]]  # rows per request -> rows, columns, wh
 
 
 def make_models(options: argparse.Namespace) -> None:
-    if set(options.models) - {*KERAS_MODELS} and not _are_made(MODELS):
+    if set(options.models) - OTHER_MODELS.keys() and not _are_made(MODELS):
         python = environments.oldest() / "bin/python"
         subprocess.run([python, HERE / "models.py", MODEL_FILES], check=True)
-    if set(options.models) & {*KERAS_MODELS} and not _are_made(KERAS_MODELS):
-        python = options.demijohn.with_name("python")
-        subprocess.run([python, HERE / "keras_models.py", MODEL_FILES], check=True)
+    others = {
+        OTHER_MODELS[name][1] for name in options.models if name in OTHER_MODELS and not _are_made([name])
+    }
+    for script in sorted(others):
+        subprocess.run([options.demijohn.with_name("python"), HERE / script, MODEL_FILES], check=True)
 
 
-def _are_made(names: tuple[str, ...]) -> bool:
+def _are_made(names: Sequence[str]) -> bool:
     return all((MODEL_FILES / f"{name}.rows.json").exists() for name in names)
+
+
+def model_file(model: str) -> Path:
+    return MODEL_FILES / f"{model}.{OTHER_MODELS.get(model, ('joblib',))[0]}"
+
+
+def environment_of(peer: str, model: str) -> str | None:
+    """Return whose environment serves a model; None: the one that Demijohn is in."""
+    environment = PEERS[peer].environment
+    return _ENVIRONMENTS.get((model, environment), None if model in OTHER_MODELS else environment)
 
 
 def load_cases(model: str) -> Cases:
     data = json.loads((MODEL_FILES / f"{model}.rows.json").read_text())
     rows, columns = data["rows"], data["columns"]
     if "expected" in data:
-        expected = np.array(data["expected"], dtype=np.float32)
+        expected = np.array(data["expected"], dtype=data.get("dtype", "float32"))
         return {n: (rows[:n], columns, expected[:n]) for n in _SIZES.values()}
     matrix = pd.DataFrame(rows, columns=columns) if columns else np.array(rows)
     expected = joblib.load(MODEL_FILES / f"{model}.joblib").predict(matrix)
@@ -114,11 +131,11 @@ def _start(
     name: str, model: str, mode: str, scratch: Path, log: Any, options: argparse.Namespace
 ) -> subprocess.Popen[bytes]:
     peer = PEERS[name]
-    is_keras = model in KERAS_MODELS
-    bin_folder = options.demijohn.parent if is_keras else environments.ENVIRONMENTS / peer.environment / "bin"
+    environment = environment_of(name, model)
+    bin_folder = environments.ENVIRONMENTS / environment / "bin" if environment else options.demijohn.parent
     environ = {
         **os.environ, "MODEL": model,
-        "MODEL_FILE": str(MODEL_FILES / f"{model}.{'keras' if is_keras else 'joblib'}"),
+        "MODEL_FILE": str(model_file(model)),
         "PORT": str(options.port), "WORKERS": "1" if mode == "core" else "2", "VARIANT": peer.variant,
         "SCRATCH": str(scratch / "s"), "BIN": str(bin_folder),
         "DEMIJOHN": str(options.demijohn), "XDG_CACHE_HOME": str(environments.PLACE / "cache"),
@@ -175,23 +192,39 @@ def turn(
                     yield {"workload": workload, "connections": count, **measured}
 
 
+def own(model: str, mode: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the framework's own ``predict``, in a process where the server would be."""
+    python = options.demijohn.with_name("python")
+    command = [*processes.PIN[mode][0], python, HERE / "own.py", model_file(model)]
+    rows_file = MODEL_FILES / f"{model}.rows.json"
+    done = subprocess.run([*command, rows_file], check=True, capture_output=True, text=True)
+    times = json.loads(done.stdout.splitlines()[-1]).items()
+    return [
+        {"workload": "own", "model": model, "mode": mode, "n_rows": int(n), "own_us": us} for n, us in times
+    ]
+
+
 def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Measure everything that was asked for; returns rows, and whom it could not measure and why."""
-    is_all_keras = set(options.models) <= {*KERAS_MODELS}
-    needed = set() if is_all_keras else {PEERS[name].environment for name in options.peers}
-    if not is_all_keras and not _are_made(MODELS):
+    needed = {environment_of(name, model) for name in options.peers for model in options.models}
+    if set(options.models) - OTHER_MODELS.keys() and not _are_made(MODELS):
         needed.add(next(iter(environments.PACKAGES)))  # it writes the models, asked for as a peer or not
     missing = environments.prepare([name for name in environments.PACKAGES if name in needed])
     make_models(options)
     failed = {
-        n: f"not installed: {missing[e]}" for n in options.peers if (e := PEERS[n].environment) in missing
+        f"{name}, {model}": f"not installed: {missing[environment]}"
+        for name in options.peers
+        for model in options.models
+        if (environment := environment_of(name, model)) in missing
     }
     rows: list[dict[str, Any]] = []
     for model in options.models:
         cases = load_cases(model)
         for mode in options.modes:
             for number in range(options.rounds):
-                for name in [name for name in options.peers if name not in failed]:
+                if "own" in options.workloads:
+                    rows += own(model, mode, options)
+                for name in [name for name in options.peers if f"{name}, {model}" not in failed]:
                     key = {"round": number, "peer": name, "model": model, "mode": mode}
                     try:
                         rows += [{**key, **row} for row in turn(name, model, cases, mode, options)]
@@ -213,8 +246,8 @@ def read_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", type=names, default=list(PEERS), help=",".join(PEERS))
-    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join(MODELS + KERAS_MODELS))
-    parser.add_argument("--workloads", type=names, default=["one", "many", "start"])
+    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join([*MODELS, *OTHER_MODELS]))
+    parser.add_argument("--workloads", type=names, default=["one", "many", "start", "own"])
     parser.add_argument("--modes", type=names, default=["core"], help="core,machine")
     parser.add_argument("--connections", type=numbers, default=[1, 16], help="of workload one")
     parser.add_argument("--rounds", type=int, default=2)

@@ -28,6 +28,13 @@ PACKAGES: dict[str, list[str]] = {
         "mlserver-sklearn==1.7.1",
         "uvloop<0.22",
     ],  # else dies
+    "mlserver-boosters": [  # a gigabyte, most of it xgboost's for GPUs
+        _NUMPY,
+        "mlserver==1.7.1",
+        "mlserver-lightgbm==1.7.1",
+        "mlserver-xgboost==1.7.1",
+        "uvloop<0.22",
+    ],
     "bentoml": [_NUMPY, "bentoml"],
     "litserve": [_NUMPY, "litserve"],
     "ray": [_NUMPY, "ray[serve]"],

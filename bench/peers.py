@@ -1,8 +1,8 @@
 """Who is compared: how each is started, what body it takes, where its predictions stand.
 
 A new peer is a folder peers/<name> with a start.sh, and a line in ``PEERS``. start.sh gets MODEL (its
-name), MODEL_FILE (joblib), PORT (and the next two are free), WORKERS, VARIANT, SCRATCH (an empty folder)
-and BIN (the bin folder of its environment).
+name), MODEL_FILE (joblib, or as its framework saves it), PORT (and the next two are free), WORKERS, VARIANT,
+SCRATCH (an empty folder) and BIN (the bin folder of its environment).
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ _LABELS = {
     "mixed": "DataFrame pipeline",
     "keras-mlp": "Keras MLP",
     "keras-cnn": "Keras CNN, 28 × 28",
+    "lightgbm": "LightGBM, 300 trees",
+    "xgboost": "XGBoost, 300 trees",
 }
 
 
@@ -45,7 +47,7 @@ def _median(rows: Sequence[Row], field: str, where: dict[str, Any]) -> float | N
 
 def table(rows: Sequence[Row], failed: dict[str, str], peers: Sequence[str]) -> str:
     models = list(dict.fromkeys(row["model"] for row in rows))
-    loads = {(r["mode"], r["workload"], r["connections"]) for r in rows if r["workload"] != "start"}
+    loads = {(r["mode"], r["workload"], r["connections"]) for r in rows if "connections" in r}
     parts = [f"Measured on {time.strftime('%d %B %Y')}. CPU: µs per request of all the server's processes."]
     for mode, workload, connections in sorted(loads, key=str, reverse=True):
         n_rows = {"one": "1 row", "many": "1,000 rows"}[workload]
@@ -56,6 +58,9 @@ def table(rows: Sequence[Row], failed: dict[str, str], peers: Sequence[str]) -> 
     if any(row["workload"] == "start" for row in rows):
         parts.append("### Cold start to the first answer, s · idle memory (PSS), MiB\n")
         parts.append(_grid(models, peers, lambda cell: _start_cell(rows, cell)))
+    if any(row["workload"] == "own" for row in rows):
+        parts.append("### One row beside the framework's own `predict` in process, CPU µs\n")
+        parts.append(_beside_own(rows, models))
     if failed:
         parts.append("### Not measured\n")
         parts.append("\n".join(f"- {name}: {why}" for name, why in failed.items()))
@@ -89,6 +94,29 @@ def _load_cell(rows: Sequence[Row], where: dict[str, Any]) -> str:
 def _start_cell(rows: Sequence[Row], where: dict[str, Any]) -> str:
     cold_s = _median(rows, "cold_s", where)
     return "" if cold_s is None else f"{cold_s:.1f} · {_median(rows, 'pss_mib', where):.0f}"
+
+
+def _beside_own(rows: Sequence[Row], models: Sequence[str]) -> str:
+    """Compare Demijohn with the sum of the framework's own ``predict`` and a server that does nothing."""
+    loads = sorted({(r["mode"], r["connections"]) for r in rows if r["workload"] == "one"})
+    head = ["", "own `predict`: 1 row", "1,000 rows"]
+    for mode, count in loads:
+        head += [f"it and bare HTTP, {count} conn. ({mode})", "Demijohn"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for model in models:
+        own_us = [least(rows, "own_us", model=model, workload="own", n_rows=n) for n in (1, 1000)]
+        cells = [_us(own) for own in own_us]
+        for mode, count in loads:
+            where = {"model": model, "mode": mode, "workload": "one", "connections": count}
+            bare = least(rows, "cpu_us", peer="hello", **where)
+            cells.append(_us(None if bare is None or own_us[0] is None else bare + own_us[0]))
+            cells.append(_us(least(rows, "cpu_us", peer="demijohn", **where)))
+        lines.append(f"| {_LABELS[model]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _us(us: float | None) -> str:
+    return "" if us is None else f"{us:,.0f}"
 
 
 # The chart ------------------------------------------------------------------------------------
