@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
 
-from . import planning, runtimes, targets
+from . import descriptions, planning, runtimes, targets
 from .announcement import describe
 from .chains import ChainRuntime, members_of, parse_word
 from .config import Settings
@@ -28,7 +28,7 @@ from .errors import ConfigurationError, DemijohnError, LoadError
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .pool import check_name, rank
-from .runtimes.apart import load_all_apart, try_apart
+from .runtimes.apart import begin_apart, try_apart
 from .runtimes.base import Runtime
 from .runtimes.hardware import HARDWARE
 from .served import WorkerModels
@@ -139,10 +139,23 @@ class Site:
         }
 
     def _look_at_all(self) -> list[Runtime]:
-        apart = [file for file in self._files if not file.survives_fork]
-        loads = [(file.path, partial(self.load, file)) for file in apart]
-        there = iter(load_all_apart(loads) if loads else [])
-        return [self.load(file) if file.survives_fork else next(there) for file in self._files]
+        """Load what survives a fork; of what does not, find out what is to be known, or was before."""
+        keys = {file.key: self._description_key(file) for file in self._files if not file.survives_fork}
+        found: dict[tuple[str, str], Runtime] = {
+            key: kept for key, one in keys.items() if (kept := descriptions.read(one)) is not None
+        }
+        unknown = [file for file in self._files if file.key in keys.keys() - found.keys()]
+        with begin_apart([(file.path, partial(self.load, file)) for file in unknown]) as collect:
+            found |= {file.key: self.load(file) for file in self._files if file.survives_fork}
+            told = collect()
+        descriptions.write([keys[file.key] for file in unknown], told)
+        found |= {file.key: one for file, one in zip(unknown, told, strict=True)}
+        return [found[file.key] for file in self._files]
+
+    def _description_key(self, file: targets.ModelFile) -> str | None:
+        if file.runs_code:
+            return None
+        return descriptions.key_of(file.framework, file.sha256, self._options_of(file, allow_code=True))
 
     def _look_at_chains(self) -> dict[str, ChainRuntime]:
         """Find out here, and not in each worker, whether the members of each chain fit."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import provers
-from .cache import PlanCache, open_cache
+from .cache import KeptFile, PlanCache, open_cache, open_kept
 from .cores import OneCore
 from .engine import Candidate, Engine, StepAside
 from .engines import Engines
@@ -26,6 +26,7 @@ __all__ = [
     "Candidate",
     "Engine",
     "Engines",
+    "KeptFile",
     "OneCore",
     "Plan",
     "PlanCache",
@@ -34,6 +35,7 @@ __all__ = [
     "describe_method",
     "make_key",
     "open_cache",
+    "open_kept",
     "prepare",
     "provers",
     "settle",

@@ -1,4 +1,4 @@
-"""Plans that were made before, by this or another process of the same user, in files.
+"""What was found out of models before, by this or another process of the same user, in files: plans first.
 
 Rules of this room:
 1. The folder is ours alone: where another user owns it, or others may write to it, it is not used.
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -28,7 +29,7 @@ from .plan import BORDERS, SIZES, MethodPlan, Plan
 
 logger = logging.getLogger("demijohn.acceleration")
 
-MOST_PLANS = 200  #: The oldest go.
+MOST_PLANS = 200  #: Or files of another kind. The oldest go.
 _MOST_BYTES = 1_000_000
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _LOOK_AGAIN_S = 0.05
@@ -38,51 +39,97 @@ _told: set[str] = set()
 _held: set[int] = set()  #: Descriptors of locks.
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class KeptFile(msgspec.Struct, forbid_unknown_fields=True):
     """What stands in a file."""
 
     key: str
+
+    def is_sound(self) -> bool:
+        """Say whether it may be used."""
+        return True
+
+
+Kept = TypeVar("Kept", bound=KeptFile)
+
+
+class _File(KeptFile, forbid_unknown_fields=True):
+    """A plan in a file."""
+
     plan: Plan
 
+    def is_sound(self) -> bool:
+        return all(map(_is_sound, self.plan.methods.values()))
 
-class PlanCache:
-    """A folder of plans.
+
+class KeptFiles:
+    """A folder of files that hold, as JSON, what was found out.
 
     Args:
         folder: That exists, and is ours alone.
+        what: Is in a file, for the log.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, what: str) -> None:
         self._folder = folder
+        self._what = what
 
-    def read(self, key: str) -> Plan | None:
-        """Return the plan that was kept under a key, if there is one."""
+    def read_as(self, key: str, kind: type[Kept]) -> Kept | None:
+        """Return what was kept under a key, if there is anything."""
         path = self._path(key)
         try:
-            file = msgspec.json.decode(_read(path), type=_File)
+            file = msgspec.json.decode(_read(path), type=kind)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            _tell(f"the plan {path} cannot be used and is made anew: {error}")
+            _tell(f"the {self._what} {path} cannot be used and is made anew: {error}")
             return None
-        if file.key != key or not all(map(_is_sound, file.plan.methods.values())):
-            _tell(f"the plan {path} is not what its name says and is made anew")
+        if file.key != key or not file.is_sound():
+            _tell(f"the {self._what} {path} is not what its name says and is made anew")
             return None
-        return file.plan
+        return file
 
-    def write(self, key: str, plan: Plan) -> None:
-        """Keep a plan; a failure is told in the log."""
+    def keep(self, content: KeptFile) -> None:
+        """Keep something under its key; a failure is told in the log."""
+        key = content.key
         path = self._path(key)
         half = path.with_name(f".{key}.{os.getpid()}.half")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             half.unlink(missing_ok=True)
             with os.fdopen(os.open(half, flags, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(_File(key, plan)))
+                file.write(msgspec.json.encode(content))
             half.replace(path)
             self._tidy_up()
         except OSError as error:
-            _tell(f"plans cannot be kept in {self._folder}: {error.strerror or error}")
+            _tell(f"{self._what}s cannot be kept in {self._folder}: {error.strerror or error}")
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
+
+    def _tidy_up(self) -> None:
+        """Delete the oldest files, and what processes left that were killed."""
+        kept = sorted(self._folder.glob("*.json"), key=_changed_at)
+        for path in kept[:-MOST_PLANS]:
+            path.unlink(missing_ok=True)
+        for path in self._folder.glob("*.lock"):
+            if (descriptor := _lock(path)) is not None:
+                _unlock(path, descriptor)
+        for path in self._folder.glob(".*.half"):
+            if _changed_at(path) < time.time() - _ABANDONED_S:
+                path.unlink(missing_ok=True)
+
+
+class PlanCache(KeptFiles):
+    """A folder of plans."""
+
+    def read(self, key: str) -> Plan | None:
+        """Return the plan that was kept under a key, if there is one."""
+        file = self.read_as(key, _File)
+        return None if file is None else file.plan
+
+    def write(self, key: str, plan: Plan) -> None:
+        """Keep a plan; a failure is told in the log."""
+        self.keep(_File(key, plan))
 
     @contextmanager
     def turn(self, key: str, tell_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -117,21 +164,6 @@ class PlanCache:
             _tell(f"plans cannot be kept in {self._folder}: {error.strerror or error}")
         return descriptor
 
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{key}.json"
-
-    def _tidy_up(self) -> None:
-        """Delete the oldest plans, and what processes left that were killed."""
-        plans = sorted(self._folder.glob("*.json"), key=_changed_at)
-        for path in plans[:-MOST_PLANS]:
-            path.unlink(missing_ok=True)
-        for path in self._folder.glob("*.lock"):
-            if (descriptor := _lock(path)) is not None:
-                _unlock(path, descriptor)
-        for path in self._folder.glob(".*.half"):
-            if _changed_at(path) < time.time() - _ABANDONED_S:
-                path.unlink(missing_ok=True)
-
 
 def open_cache(environ: Mapping[str, str] = os.environ) -> PlanCache | None:
     """Return the plans of this user; None, and a line in the log, where there is no safe place for them.
@@ -139,18 +171,29 @@ def open_cache(environ: Mapping[str, str] = os.environ) -> PlanCache | None:
     Args:
         environ: Says where: ``$XDG_CACHE_HOME/demijohn/plans``, or ``~/.cache/demijohn/plans``.
     """
+    folder = _safe_folder("plan", environ)
+    return None if folder is None else PlanCache(folder, "plan")
+
+
+def open_kept(what: str, environ: Mapping[str, str] = os.environ) -> KeptFiles | None:
+    """Return files of another kind, such as "description", beside the plans; see ``open_cache``."""
+    folder = _safe_folder(what, environ)
+    return None if folder is None else KeptFiles(folder, what)
+
+
+def _safe_folder(what: str, environ: Mapping[str, str]) -> Path | None:
     try:
-        folder = _home(environ) / "demijohn" / "plans"
+        folder = _home(environ) / "demijohn" / f"{what}s"
         folder.parent.parent.mkdir(parents=True, exist_ok=True)
         for one in (folder.parent, folder):
             one.mkdir(mode=0o700, exist_ok=True)
             if why := _why_unsafe(one):
-                _tell(f"plans are not kept: {one} {why}")
+                _tell(f"{what}s are not kept: {one} {why}")
                 return None
     except (OSError, RuntimeError) as error:  # RuntimeError: nobody's home
-        _tell(f"plans are not kept: {error}")
+        _tell(f"{what}s are not kept: {error}")
         return None
-    return PlanCache(folder)
+    return folder
 
 
 def _home(environ: Mapping[str, str]) -> Path:

@@ -16,9 +16,11 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -81,38 +83,53 @@ def load_apart(load: Callable[[], Runtime]) -> Description:
 
 
 def load_all_apart(loads: Sequence[tuple[object, Callable[[], Runtime]]]) -> list[Description]:
-    """Load models in one forked child, one after another, and return what is to be known of each.
+    """Load models in a forked child, and return what is to be known of each; see ``begin_apart``."""
+    with begin_apart(loads) as collect:
+        return collect()
+
+
+@contextmanager
+def begin_apart(
+    loads: Sequence[tuple[object, Callable[[], Runtime]]],
+) -> Iterator[Callable[[], list[Description]]]:
+    """Begin to load models in one forked child, one after another, while the parent does something else.
 
     In one, since what takes longest is to import a framework.
 
     Args:
         loads: What to call each model, and what loads it, in the child.
 
-    Raises:
-        DemijohnError: as the first of them that fails raises it.
-        LoadError: the child ended without a word.
+    Yields:
+        What waits for the child, and returns what is to be known of each model. It raises what the first that
+        fails raises, and LoadError where the child ended without a word.
     """
     if not loads:
-        return []
+        yield list
+        return
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
     child = fork.Process(target=_tell, args=(loads, theirs), daemon=True)
     child.start()
     theirs.close()
-    found: list[Description] = []
-    with ours:
-        for name, _ in loads:
-            try:
-                told = ours.recv()
-            except EOFError as error:
-                child.join()
-                raise LoadError(f"Loading {name} ended its process (exit status {child.exitcode})") from error
-            if not isinstance(told, Description):
-                kind, detail, errors = told
-                raise kind(detail, errors=errors)
-            found.append(told)
-    child.join()
-    return found
+    try:
+        with ours:
+            yield lambda: [_hear(name, ours, child) for name, _ in loads]
+    finally:
+        child.kill()  # it has said all that anybody will hear
+        child.join()
+
+
+def _hear(name: object, ours: Connection, child: ForkProcess) -> Description:
+    """Wait for what the child says of its next model; raises what it raised."""
+    try:
+        told = ours.recv()
+    except EOFError as error:
+        child.join()
+        raise LoadError(f"Loading {name} ended its process (exit status {child.exitcode})") from error
+    if isinstance(told, Description):
+        return told
+    kind, detail, errors = told
+    raise kind(detail, errors=errors)
 
 
 def try_apart(path: Path, options: Mapping[str, Any]) -> None:
