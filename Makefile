@@ -37,7 +37,7 @@ $(BIN)/uv:
 # the C kernels, which are compiled then (hatch_build.py).
 # PyTorch stands outside the lock (pyproject.toml says why), and an exact sync removes what does.
 $(INSTALLED): pyproject.toml uv.lock Makefile hatch_build.py $(wildcard src/demijohn/kernels/*.[ch]) | $(BIN)/uv
-	@$(BIN)/uv sync --quiet --frozen --all-extras --all-groups
+	@$(BIN)/uv sync --quiet --frozen --compile-bytecode --all-extras --all-groups
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore $(TORCH)
 	@touch $@
 
