@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -324,3 +326,40 @@ def test_any_backend_that_is_installed_will_do(tmp_path: Path) -> None:
     backend, _, answer = done.stdout.splitlines()[-1].partition(" ")
     assert backend == "torch"
     np.testing.assert_allclose(json.loads(answer), mlp().predict(ROWS, verbose=0), rtol=1e-5)
+
+
+@pytest.fixture
+def keras_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have PyTorch alone installed, and a home for Keras."""
+    monkeypatch.setenv("KERAS_BACKEND", "restored afterwards, whatever is set meanwhile")
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras_framework, "_is_installed", lambda backend: backend == "torch")
+    return tmp_path / "keras.json"
+
+
+@pytest.mark.parametrize("written", [None, '{"backend": "tensorflow"}', "{}", "[]", "{", '{"backend": 3}'])
+def test_a_backend_that_keras_wrote_of_itself_was_said_by_nobody(
+    keras_json: Path, written: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if written is not None:
+        keras_json.write_text(written)
+    monkeypatch.setattr(importlib, "import_module", lambda _: os.environ["KERAS_BACKEND"])
+    assert keras_framework.import_keras("model.keras") == "torch"
+
+
+@pytest.mark.parametrize("by", ["file", "environment"])
+def test_a_backend_that_is_named_and_not_installed_is_told(
+    keras_json: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "file":
+        keras_json.write_text('{"backend": "jax"}')
+    else:
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+
+    def fail(_: str) -> None:
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(MissingExtra, match=r"needs Keras on jax, .* set KERAS_BACKEND to one that is: torch"):
+        keras_framework.import_keras("model.keras")

@@ -3,7 +3,8 @@
 Rules of this room:
 1. Nobody else imports Keras, and nothing here is imported before a fork: TensorFlow and PyTorch start
    threads that a forked child waits for.
-2. Who has said which backend (``KERAS_BACKEND``, keras.json) is obeyed.
+2. Who has said which backend (``KERAS_BACKEND``, keras.json) is obeyed. Keras itself writes a keras.json at
+   its first import, which says TensorFlow whatever it runs on: where that is missing, nobody has said so.
 3. A Keras whose loader has known holes loads no file.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -31,8 +33,9 @@ _WHERE = (
     "[[",
 )  # fmt: skip
 
-#: Backend -> the module it is. In this order where nobody has said which.
-_BACKENDS = {"tensorflow": "tensorflow", "torch": "torch", "jax": "jax"}
+#: Backends, each called as its module is. In this order where nobody has said which.
+_BACKENDS = ("tensorflow", "torch", "jax")
+_DEFAULT = "tensorflow"  #: What Keras writes of itself.
 
 
 def import_keras(needed_by: object) -> ModuleType:
@@ -94,12 +97,32 @@ def _is_no_count_of_traces(record: logging.LogRecord) -> bool:
 
 def _choose_backend(needed_by: object) -> None:
     """Take the backend that is installed, where nobody has said which."""
-    if "KERAS_BACKEND" in os.environ or _config_file().exists():
+    if "KERAS_BACKEND" in os.environ:
         return
-    installed = [name for name, module in _BACKENDS.items() if importlib.util.find_spec(module) is not None]
+    said = _configured()
+    if said is not None and (said != _DEFAULT or _is_installed(said)):
+        return
+    installed = [name for name in _BACKENDS if _is_installed(name)]
     if not installed:
         raise _missing_backend(needed_by)
     os.environ["KERAS_BACKEND"] = installed[0]
+
+
+def _is_installed(backend: str) -> bool:
+    return backend in _BACKENDS and importlib.util.find_spec(backend) is not None
+
+
+def _configured() -> str | None:
+    """Return the backend that keras.json names; None where there is none."""
+    try:
+        backend = json.loads(_config_file().read_bytes()).get("backend")
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+    ):  # what is no configuration says nothing; Keras reads it so too
+        return None
+    return backend if isinstance(backend, str) else None
 
 
 def _config_file() -> Path:
@@ -108,6 +131,12 @@ def _config_file() -> Path:
 
 
 def _missing_backend(needed_by: object) -> MissingExtra:
+    named = os.environ.get("KERAS_BACKEND") or _configured()
+    if named is not None and any(map(_is_installed, _BACKENDS)):
+        return MissingExtra(
+            f"{needed_by} needs Keras on {named}, which KERAS_BACKEND or {_config_file()} names and which is"
+            f" not installed; set KERAS_BACKEND to one that is: {', '.join(filter(_is_installed, _BACKENDS))}"
+        )
     return MissingExtra(
         f"{needed_by} needs Keras and a backend for it, and none is installed: pip install"
         ' "demijohn[tensorflow-cpu]", or PyTorch or JAX; KERAS_BACKEND says which is used'
