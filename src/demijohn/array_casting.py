@@ -96,6 +96,12 @@ def narrow(numbers: Array, dtype: np.dtype[Any]) -> Array | None:
     return None if np.isinf(short).any() else short
 
 
+def has_missing(floats: Array) -> bool:
+    """Say whether any is NaN."""
+    # The least of them is, then; an array of truths is not made.
+    return bool(np.isnan(floats.min(initial=np.inf)))
+
+
 def _sizes(array: Array, spec: TensorSpec) -> tuple[int, ...] | None:
     """Return the sizes below axis 0 in which the tensor is taken; None where it has another shape."""
     wanted = spec.shape[1:]
@@ -134,7 +140,7 @@ def _floats(array: Array, dtype: np.dtype[Any], *, nullable: bool) -> tuple[Arra
     is_misfit = None
     if not np.can_cast(wide.dtype, dtype):
         is_misfit = np.isinf(cast) & np.isfinite(wide)
-    if not nullable:
+    if not nullable and has_missing(cast):
         is_missing = np.isnan(cast)
         is_misfit = is_missing if is_misfit is None else is_misfit | is_missing
     return cast, is_misfit

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .array_casting import cast_array
+from .array_casting import cast_array, has_missing
 from .casting import Caster, Place, Problems, place_in
 from .errors import MAX_PROBLEMS, Problem, SignatureMismatch
 from .messages import Array, ArrayColumn, ArrayColumns, Tensors
@@ -93,9 +93,9 @@ def cast_in_order(given: ArrayColumns, spec: TensorSpec, caster: Caster, problem
     """
     if not given.n_rows:
         check_any_rows(())
-    columns, n_columns = given.each(), len(given.names)
-    if n_columns == 1 and (len(spec.shape) != 2 or columns[0].values.ndim > 1):
-        return _cast(columns[0], spec, caster, None, problems)
+    n_columns = len(given.names)
+    if n_columns == 1 and (len(spec.shape) != 2 or given.each()[0].values.ndim > 1):
+        return _cast(given.each()[0], spec, caster, None, problems)
     width = spec.shape[1] if len(spec.shape) == 2 else 1
     if n_columns != width and not (width < 0 and n_columns):
         expected = "any number of columns" if width < 0 else f"{width} columns"
@@ -106,7 +106,7 @@ def cast_in_order(given: ArrayColumns, spec: TensorSpec, caster: Caster, problem
     if whole is not None and not spec.ragged_rank:
         return cast_array(whole, spec, caster, None, problems)
     of_column = replace(spec, shape=(-1,))
-    cast = [_cast(column, of_column, caster, index, problems) for index, column in enumerate(columns)]
+    cast = [_cast(column, of_column, caster, index, problems) for index, column in enumerate(given.each())]
     return cast[0] if problems else np.stack(cast, axis=1)
 
 
@@ -121,8 +121,7 @@ def _block(given: ArrayColumns, specs: Sequence[TensorSpec]) -> Array | None:
     whole = _whole(given) if len(given.names) == len(specs) else None
     if whole is None or whole.dtype != np.float64:
         return None
-    may_be_missing = all(spec.nullable for spec in specs)
-    if not may_be_missing and np.isnan(whole).any():
+    if has_missing(whole) and not all(spec.nullable for spec in specs):
         return None
     return np.require(whole.T, requirements=("C_CONTIGUOUS", "WRITEABLE"))
 

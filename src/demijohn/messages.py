@@ -71,6 +71,7 @@ class Matrix:
     again: Callable[[], Rows]
     columns: list[str] | None = None  #: Where they have names; else they stand in the signature's order.
     n_missing: int = 0  #: How many are NaN, for a missing value.
+    is_by_name: bool = False  #: A model without column names does not take them.
 
 
 @dataclass(slots=True)

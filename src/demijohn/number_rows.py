@@ -1,78 +1,117 @@
-"""Rows that a protocol has read as one array of float64: which models take them so.
+"""Rows of numbers that came in one array: taken as they are, where the signature wants such numbers.
+
+Most large requests are that, and a look at each column would cost more than the model.
 
 Rules of this room:
-1. They are taken only where reading them cell by cell would give the same array; whatever it is that may
-   not fit is read again, so that each problem is told in its place.
+1. What it returns is what casting column by column returns, value for value.
+2. It never says what is wrong: where anything is, it returns None, and the rows are looked at one by one.
+3. What is returned is the request's own: writable, in C order; of a table each column in one piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from .array_casting import narrow
-from .messages import Array, Matrix
+from .array_casting import has_missing, narrow
+from .messages import Array, ArrayColumns, Inputs, Matrix, NamedTensors, RowArray, Tensors
 from .tensor_spec import Layout, TensorSpec
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 class NumberRows:
-    """Takes rows of numbers for one signature.
+    """Takes rows of plain numbers for the inputs of one signature.
 
     Args:
-        layout: Of the inputs.
-        inputs: Those of the signature.
+        layout: Of the signature.
+        inputs: One per tensor.
     """
 
-    __slots__ = ("_columns", "_has_columns", "_is_nullable", "_is_table", "_narrow", "_row")
+    __slots__ = ("_dtype", "_is_matrix", "_is_nullable", "_is_table", "_names", "_row", "_sorted_names")
 
     def __init__(self, layout: Layout, inputs: Sequence[TensorSpec]) -> None:
-        self._is_table = layout == "table"
-        self._has_columns = layout in {"table", "matrix"}  # or takes rows whose columns have names
-        self._columns = [spec.name for spec in inputs]
+        self._is_table, self._is_matrix = layout == "table", layout == "matrix"
+        self._names = [spec.name for spec in inputs]
+        self._sorted_names = sorted(self._names)
         self._is_nullable = all(spec.nullable for spec in inputs)
-        #: Shape of a row of plain float64 numbers; -1: any size, None: other than such rows are taken.
-        self._row: tuple[int, ...] | None = None
-        #: The same for shorter floats, and which.
-        self._narrow: tuple[tuple[int, ...], np.dtype[Any]] | None = None
-        row = _row_of(layout, inputs)
-        if row is None or any(spec.is_closed or spec.ragged_rank for spec in inputs):
-            return
-        dtypes = {spec.dtype for spec in inputs}
-        if dtypes == {"float64"}:
-            self._row = row
-        elif dtypes in ({"float32"}, {"float16"}):
-            self._narrow = (row, np.dtype(dtypes.pop()))
+        #: Shape of a row; -1: any size, None: other than such rows are taken.
+        self._row = _plain_row(inputs, is_table=self._is_table)
+        self._dtype = np.dtype(inputs[0].dtype) if self._row is not None else _FLOAT64
 
     def take(self, matrix: Matrix) -> Array | None:
-        """Return the numbers, columns in the signature's order; None: they are to be read again."""
-        numbers = matrix.numbers
+        """Return rows that were read as numbers, columns in our order; None: they are to be read again."""
         if matrix.n_missing and not self._is_nullable:
             return None
-        if matrix.columns is not None and not self._has_columns:
-            return None
-        if matrix.columns is not None and self._is_table and matrix.columns != self._columns:
-            order = {name: index for index, name in enumerate(matrix.columns)}
-            if sorted(order) != sorted(self._columns) or len(order) != numbers.shape[1]:
+        numbers = matrix.numbers
+        if matrix.columns is not None:
+            if not (self._is_table or (self._is_matrix and not matrix.is_by_name)):
                 return None
-            numbers = numbers[:, [order[name] for name in self._columns]]
-        if self._row is not None and _is_fit(numbers.shape[1:], self._row):
-            return numbers
-        return self._narrowed(numbers)
-
-    def _narrowed(self, numbers: Array) -> Array | None:
-        """Round rows that were read as numbers; None where they have to be read again."""
-        if self._narrow is None or not _is_fit(numbers.shape[1:], self._narrow[0]):
+            ordered = self._in_order(numbers, matrix.columns) if self._is_table else numbers
+            if ordered is None:
+                return None
+            numbers = ordered
+        if self._row is None or not _is_fit(numbers.shape[1:], self._row):
             return None
-        return narrow(numbers, self._narrow[1])
+        return numbers if self._dtype == _FLOAT64 else narrow(numbers, self._dtype)
+
+    def _in_order(self, numbers: Array, columns: Sequence[str]) -> Array | None:
+        """Return columns in the order of the signature; None where they are others."""
+        if columns == self._names:
+            return numbers
+        order = {name: index for index, name in enumerate(columns)}
+        if sorted(order) != self._sorted_names or len(order) != numbers.shape[1]:
+            return None
+        return numbers[:, [order[name] for name in self._names]]
+
+    def take_array(self, inputs: Inputs) -> Tensors | None:
+        """Copy rows that came as an array of float64; None where that is not all that they are."""
+        array = self._array_of(inputs)
+        if (
+            array is None
+            or self._row is None
+            or self._dtype != _FLOAT64
+            or array.dtype != _FLOAT64
+            or not array.size
+            or not _is_fit(array.shape[1:], self._row)
+        ):
+            return None
+        own = (array.T if self._is_table else array).copy(order="C")
+        return None if not self._is_nullable and has_missing(own) else self._by_name(own)
+
+    def _array_of(self, inputs: Inputs) -> Array | None:
+        """Return the one array that the inputs are, columns in the order of the signature."""
+        if isinstance(inputs, ArrayColumns):
+            columns = inputs.columns
+            is_ours = self._is_matrix or (self._is_table and list(inputs.names) == self._names)
+            return columns if is_ours and isinstance(columns, np.ndarray) else None
+        if isinstance(inputs, RowArray):
+            return inputs.array
+        if isinstance(inputs, NamedTensors) and self._is_matrix and len(inputs.tensors) == 1:
+            return next(iter(inputs.tensors.values()))
+        return None
+
+    def name(self, numbers: Array) -> Tensors:
+        """Return the tensors that rows are which ``take`` returned."""
+        # Each column in one piece, as a table made of columns has it.
+        return self._by_name(np.ascontiguousarray(numbers.T) if self._is_table else numbers)
+
+    def _by_name(self, numbers: Array) -> Tensors:
+        if self._is_table:
+            return dict(zip(self._names, numbers, strict=True))
+        return {self._names[0]: numbers}
 
 
-def _row_of(layout: Layout, inputs: Sequence[TensorSpec]) -> tuple[int, ...] | None:
-    if layout == "table":
+def _plain_row(inputs: Sequence[TensorSpec], *, is_table: bool) -> tuple[int, ...] | None:
+    dtypes = {spec.dtype for spec in inputs}
+    if len(dtypes) != 1 or not dtypes <= {"float64", "float32", "float16"}:
+        return None
+    if any(spec.is_closed or spec.ragged_rank for spec in inputs):
+        return None
+    if is_table:
         return (len(inputs),)
-    is_single = len(inputs) == 1 and len(inputs[0].shape) >= 2
-    return inputs[0].shape[1:] if is_single else None
+    return inputs[0].shape[1:] if len(inputs) == 1 and len(inputs[0].shape) >= 2 else None
 
 
 def _is_fit(given: tuple[int, ...], row: tuple[int, ...]) -> bool:

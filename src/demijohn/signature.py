@@ -129,8 +129,11 @@ class Signature:
         if isinstance(inputs, Matrix):
             numbers = self._numbers.take(inputs)
             if numbers is not None:
-                return self._name_columns(numbers)
+                return self._numbers.name(numbers)
             inputs = inputs.again()
+        tensors = self._numbers.take_array(inputs)
+        if tensors is not None:
+            return tensors
         if isinstance(inputs, ImageBody):
             inputs = as_written(inputs, self.layout, self.inputs)
         elif isinstance(inputs, RawTensor):
@@ -155,12 +158,6 @@ class Signature:
         if len(self.inputs) != 1:
             raise SignatureMismatch(f"The model has {len(self.inputs)} inputs: their arrays need names")
         return NamedTensors({self.inputs[0].name: array})
-
-    def _name_columns(self, numbers: Array) -> Tensors:
-        if self.layout != "table":
-            return {self.inputs[0].name: numbers}
-        # Each column in one piece, as a table made of columns has it.
-        return dict(zip([spec.name for spec in self.inputs], np.ascontiguousarray(numbers.T), strict=True))
 
     def _validate(self, inputs: WrittenInputs | NamedTensors | ArrayColumns, problems: Problems) -> Tensors:
         if isinstance(inputs, ArrayColumns):

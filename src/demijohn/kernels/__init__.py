@@ -1,4 +1,4 @@
-"""Kernels in C: running tree ensembles and dense networks, reading JSON and CSV of numbers, adding to sums.
+"""Kernels in C: running tree ensembles and dense networks, reading bodies in one pass, adding to sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -9,7 +9,8 @@ Rules of this room:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,17 @@ else:
             raise
         _kernels = absent
 
-__all__ = ["IS_BUILT", "WHY_NOT", "Cells", "Forest", "Network", "add_to", "read_cells", "read_matrix"]
+__all__ = [
+    "IS_BUILT",
+    "WHY_NOT",
+    "Cells",
+    "Forest",
+    "Network",
+    "add_to",
+    "find_numbers",
+    "read_cells",
+    "read_matrix",
+]
 
 IS_BUILT: bool = _kernels is not absent
 WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
@@ -137,6 +148,28 @@ def read_matrix(body: bytes, max_elements: int) -> Floats | None:
     """
     found = _read_matrix(body, max_elements)
     return None if found is None else _ndarray(found[0], _FLOAT64, found[1])
+
+
+def find_numbers(body: bytes, max_bytes: int) -> tuple[Sequence[str], npt.NDArray[Any]] | None:
+    """Find the columns of an Arrow stream of one batch of numbers of one type, none missing.
+
+    Args:
+        body: Any bytes.
+        max_bytes: That the buffers of all columns may take together.
+
+    Returns:
+        The names, and ``(n_rows, n_columns)``: a read-only view of the body, in which each column stands in
+        one piece. None if the body is anything else, be it fine or broken: Arrow's own reader answers it.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    found = _kernels.find_numbers(body, max_bytes)
+    if found is None:
+        return None
+    names, dtype, n_rows, begin, step = found
+    numbers = _ndarray((len(names), n_rows), dtype, body, begin, (step, int(dtype[2])))
+    return names, numbers.T
 
 
 class Cells(NamedTuple):

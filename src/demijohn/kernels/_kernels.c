@@ -1,9 +1,10 @@
-/* demijohn.kernels._kernels: what Python sees of the forests, the networks, the two readers and the sums.
+/* demijohn.kernels._kernels: what Python sees of the forests, the networks, the readers and the sums.
  *
  * Rules of this room:
  * 1. Only the limited API, so that one wheel serves every Python from 3.11 on; arrays come as buffers.
  * 2. Whatever comes from Python is checked here or in open_block, before anything runs on it.
  */
+#include "_arrow.h"
 #include "_buffers.h"
 #include "_cells.h"
 #include "_forest.h"
@@ -292,6 +293,8 @@ fill_module(PyObject *module)
 }
 
 static PyMethodDef functions[] = {
+    {"find_numbers", (PyCFunction)(void (*)(void))find_numbers, METH_FASTCALL,
+     "find_numbers(body, max_bytes, /): see the stub."},
     {"read_cells", (PyCFunction)(void (*)(void))read_cells, METH_FASTCALL,
      "read_cells(text, begin, max_rows, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import MAX_PROBLEMS, BodyTooLarge, Problem, SignatureMismatch
 from demijohn.messages import Array, ArrayColumn, ArrayColumns
@@ -41,6 +42,15 @@ _MOST_INTEGER_DIGITS = 18  # that an int64 always holds
 def is_available() -> bool:
     """Say whether Arrow and Parquet can be read and written here: pyarrow is an extra."""
     return find_spec("pyarrow") is not None
+
+
+def find_numbers(body: bytes, settings: Settings) -> ArrayColumns | None:
+    """Find in a stream what ``read_batch`` reads, without Arrow; None: there is something else."""
+    found = kernels.find_numbers(body, settings.max_body_bytes) if kernels.IS_BUILT else None
+    if found is None or _INDEX in "".join(found[0]):
+        return None
+    names, numbers = found
+    return ArrayColumns(names, numbers, len(numbers))
 
 
 def read_batch(batch: pa.RecordBatch) -> ArrayColumns | None:

@@ -2,7 +2,8 @@
 
 Rules of this room:
 1. What a stream announces is added up before Arrow's reader sees it, and what the reader returns is
-   validated before a value is looked at: offsets, codes and UTF-8 are a client's.
+   validated before a value is looked at: offsets, codes and UTF-8 are a client's. A batch of plain numbers
+   is found by the kernel, where there is one, which is as strict.
 2. A file is read as the stream that it has inside; its footer, which says where what is, is not looked at.
 3. An answer says in the schema's metadata what JSON says beside the predictions.
 
@@ -41,6 +42,9 @@ def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns:
         body = _stream_in(body)
     else:
         check_kind(body)
+    columns = arrow_columns.find_numbers(body, settings)
+    if columns is not None:
+        return columns
     arrow_messages.check_sizes(body, settings.max_body_bytes)
     import pyarrow as pa
 
