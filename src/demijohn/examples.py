@@ -22,12 +22,12 @@ from .messages import (
     Columns,
     ImageBody,
     InferenceRequest,
-    Matrix,
     NamedTensors,
     RawTensor,
     Records,
     RowArray,
     Rows,
+    as_written,
     plain,
 )
 from .protocols import csv_media, image_media, native
@@ -110,7 +110,7 @@ def rows_of(request: InferenceRequest, limit: int = MOST_ROWS) -> Any:
     Raises:
         LoadError: the rows have not as many cells as there are columns, or are no rows but an image.
     """
-    inputs = request.inputs.again() if isinstance(request.inputs, Matrix) else request.inputs
+    inputs = as_written(request.inputs)
     if isinstance(inputs, ImageBody):
         raise LoadError("an image says too little of a model's inputs; give an example as JSON or in Python")
     if isinstance(inputs, Records):

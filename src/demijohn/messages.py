@@ -2,9 +2,9 @@
 
 Rules of this room:
 1. Plain values without behaviour; no step keeps one after it has passed it on.
-2. ``Rows``, ``Matrix``, ``Records``, ``Columns``, ``NamedTensors``, ``RowArray``, ``ArrayColumns``,
-   ``RawTensor`` and ``ImageBody`` are what a client wrote, read but not yet checked; ``Tensors`` have passed
-   the signature.
+2. ``Rows``, ``Matrix``, ``RecordCells``, ``Records``, ``Columns``, ``NamedTensors``, ``RowArray``,
+   ``ArrayColumns``, ``RawTensor`` and ``ImageBody`` are what a client wrote, read but not yet checked;
+   ``Tensors`` have passed the signature.
 3. An image stays as it was written until the signature says where it belongs: before that nobody
    knows whether it is one, nor which pixels are wanted.
 """
@@ -64,14 +64,27 @@ class Matrix:
     """Rows of numbers, read into one array.
 
     An array does not say whether a number was written 3 or 3.0, nor can it be refused cell by cell:
-    where that matters, ``again`` reads the same rows as a client wrote them.
+    where that matters, ``again`` reads the same rows as a client wrote them, or as cells that say more.
     """
 
     numbers: Array  #: (n_rows, width), or more dimensions; float64, C-contiguous; nobody else holds it.
-    again: Callable[[], Rows]
+    again: Callable[[], WrittenInputs | RecordCells]
     columns: list[str] | None = None  #: Where they have names; else they stand in the signature's order.
     n_missing: int = 0  #: How many are NaN, for a missing value.
     is_by_name: bool = False  #: A model without column names does not take them.
+
+
+@dataclass(slots=True)
+class RecordCells:
+    """Records read into one array, each column of one kind; ``again`` reads them as a client wrote them."""
+
+    names: tuple[str, ...]  #: None twice.
+    #: A letter per column: i whole numbers, f numbers, s texts, b truths, - nulls alone.
+    kinds: str
+    cells: Array  #: (n_rows, n_columns) float64; a text's place in ``texts``, 0 or 1, NaN for null.
+    texts: Sequence[Sequence[str] | None]  #: Per column of texts the distinct ones.
+    n_missing: int
+    again: Callable[[], WrittenInputs]
 
 
 @dataclass(slots=True)
@@ -154,7 +167,8 @@ class RawTensor:
 
 
 WrittenInputs = Rows | Records | Columns
-Inputs = WrittenInputs | Matrix | NamedTensors | RowArray | ArrayColumns | RawTensor | ImageBody
+BinaryInputs = NamedTensors | RowArray | ArrayColumns | RawTensor | ImageBody
+Inputs = WrittenInputs | Matrix | RecordCells | BinaryInputs
 
 
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
@@ -191,6 +205,12 @@ class Encoded(NamedTuple):
     body: bytes
     content_type: str
     headers: Mapping[str, str] = {}
+
+
+def as_written(inputs: Inputs) -> WrittenInputs | BinaryInputs:
+    """Return inputs as a client wrote them, where they were read into an array."""
+    again = inputs.again() if isinstance(inputs, Matrix) else inputs
+    return again.again() if isinstance(again, RecordCells) else again
 
 
 def count_rows(tensors: Tensors) -> int:

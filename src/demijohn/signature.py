@@ -32,6 +32,7 @@ from .messages import (
     Matrix,
     NamedTensors,
     RawTensor,
+    RecordCells,
     Records,
     RowArray,
     Rows,
@@ -40,6 +41,7 @@ from .messages import (
 )
 from .nested_lists import cast_nested
 from .number_rows import NumberRows
+from .plain_cells import PlainCells
 from .ragged_rows import cast_ragged
 from .record_blocks import RecordBlocks
 from .tensor_spec import Layout, TensorSpec, dtype_name
@@ -66,10 +68,13 @@ class Signature:
     _record_blocks: list[RecordBlocks] = field(default_factory=list, init=False, repr=False, compare=False)
     #: Takes rows that were read as numbers.
     _numbers: NumberRows = field(init=False, repr=False, compare=False)
+    #: Takes records that were read as cells of one array.
+    _plain_cells: PlainCells = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find out whether rows that were read as numbers are taken as they are, or rounded."""
         object.__setattr__(self, "_numbers", NumberRows(self.layout, self.inputs))
+        object.__setattr__(self, "_plain_cells", PlainCells(self.layout, self.inputs))
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -130,6 +135,11 @@ class Signature:
             numbers = self._numbers.take(inputs)
             if numbers is not None:
                 return self._numbers.name(numbers)
+            inputs = inputs.again()
+        if isinstance(inputs, RecordCells):
+            tensors = self._plain_cells.take(inputs)
+            if tensors is not None:
+                return tensors
             inputs = inputs.again()
         tensors = self._numbers.take_array(inputs)
         if tensors is not None:

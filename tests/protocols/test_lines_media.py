@@ -15,7 +15,7 @@ from tests.protocols.test_csv_lines import reader
 
 from demijohn.config import Settings
 from demijohn.errors import BodyTooLarge, DecodeError, ModelError, RequestError
-from demijohn.messages import InferenceRequest, InferenceResponse, Inputs, Matrix, Records, Rows
+from demijohn.messages import InferenceRequest, InferenceResponse, Inputs, Matrix, Records, Rows, as_written
 from demijohn.protocols import lines_media, native
 from demijohn.protocols.pieces import Bounds, rows_in
 from demijohn.signature import Signature, TensorSpec
@@ -115,8 +115,7 @@ RECORDS = st.lists(st.dictionaries(st.text(max_size=3), SCALARS, max_size=3), mi
 
 def written(inputs: Inputs) -> list[Any]:
     """Return what each line said."""
-    if isinstance(inputs, Matrix):
-        inputs = inputs.again()
+    inputs = as_written(inputs)
     assert isinstance(inputs, Rows | Records)
     return inputs.rows if isinstance(inputs, Rows) else inputs.records
 

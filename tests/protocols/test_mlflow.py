@@ -33,9 +33,9 @@ from demijohn.messages import (
     Columns,
     InferenceRequest,
     InferenceResponse,
-    Matrix,
     Records,
     Rows,
+    as_written,
 )
 from demijohn.protocols import PROTOCOLS, arrow_columns, mlflow
 
@@ -52,7 +52,7 @@ def decode(document: Any, head: str = JSON) -> InferenceRequest:
 
 
 def written(request: InferenceRequest) -> Any:
-    return request.inputs.again() if isinstance(request.inputs, Matrix) else request.inputs
+    return as_written(request.inputs)
 
 
 def test_the_dialect_is_in_the_table() -> None:

@@ -33,10 +33,12 @@ __all__ = [
     "Cells",
     "Forest",
     "Network",
+    "ReadRecords",
     "add_to",
     "find_numbers",
     "read_cells",
     "read_matrix",
+    "read_records",
 ]
 
 IS_BUILT: bool = _kernels is not absent
@@ -201,3 +203,39 @@ def read_cells(text: bytes, begin: int, max_rows: int) -> Cells | None:
         return None
     n_rows, width, n_empty, end, cells = found
     return Cells(_ndarray((n_rows, width), _FLOAT64, cells), n_empty, end)
+
+
+class ReadRecords(NamedTuple):
+    """JSON records, read."""
+
+    names: tuple[str, ...]  #: Of the columns; none twice.
+    #: A letter per column: i whole numbers that float64 holds, f numbers, s texts, b truths, - nulls alone.
+    kinds: str
+    n_missing: int  #: Cells that were null.
+    cells: Floats  #: (n_rows, n_columns), writable; a text's place in ``texts``, 0 or 1, NaN for null.
+    texts: tuple[Sequence[str] | None, ...]  #: Per column of texts the distinct ones.
+
+
+def read_records(body: bytes, max_cells: int, *, is_lines: bool = False) -> ReadRecords | None:
+    """Read JSON records whose keys stand in one order, and whose columns are numbers, texts or truths.
+
+    Args:
+        body: Any bytes. ``[{"a": 1, "b": null}, ...]``, or that as the only value of an object, under
+            ``instances``, ``inputs`` or ``dataframe_records``.
+        max_cells: How many there may be.
+        is_lines: The body is a record per line; empty lines are none.
+
+    Returns:
+        Each number the float64 that Python's ``json`` and ``float`` make of it. None if the body is anything
+        else, be it fine or broken: the general reader answers it.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    found = _kernels.read_records(body, max_cells, is_lines)
+    if found is None:
+        return None
+    names, kinds, n_rows, n_missing, cells, texts = found
+    if len(set(names)) != len(names):
+        return None
+    return ReadRecords(names, kinds, n_missing, _ndarray((n_rows, len(names)), _FLOAT64, cells), texts)

@@ -10,6 +10,7 @@
 #include "_forest.h"
 #include "_matrix.h"
 #include "_network.h"
+#include "_records.h"
 #include "_sums.h"
 
 #include <stddef.h>
@@ -299,6 +300,8 @@ static PyMethodDef functions[] = {
      "read_cells(text, begin, max_rows, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
+    {"read_records", (PyCFunction)(void (*)(void))read_records, METH_FASTCALL,
+     "read_records(body, max_cells, is_lines, /): see the stub."},
     {"add_to", (PyCFunction)(void (*)(void))add_to, METH_FASTCALL, "add_to(values, *pairs): see the stub."},
     {NULL, NULL, 0, NULL},
 };

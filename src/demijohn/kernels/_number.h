@@ -221,9 +221,10 @@ read_long(const char *begin, const char *end, const char *whole, int64_t power, 
     return isfinite(value) ? 0 : -1;
 }
 
-/* Read the number that begins at *from and move *from behind it. 0, or -1 if there is none or it overflows. */
+/* Read the number that begins at *from and move *from behind it. 0, or -1 if there is none or it overflows.
+ * is_whole: it is written as an integer, and float64 holds all around it. */
 static inline int
-read_number(const char **from, const char *end, double *number)
+read_any_number(const char **from, const char *end, double *number, int *is_whole)
 {
     const char *begin = *from, *at = begin + (*begin == '-'), *whole = at;
     uint64_t digits = 0;
@@ -263,7 +264,9 @@ read_number(const char **from, const char *end, double *number)
         is_integer = 0;
     }
     *from = at;
+    *is_whole = is_integer & (digits <= (uint64_t)1 << 53);
     if (n_digits > MAX_DIGITS) {
+        *is_whole = 0; /* digits may have wrapped around */
         return read_long(begin, at, whole, written, number);
     }
     double value;
@@ -278,6 +281,13 @@ read_number(const char **from, const char *end, double *number)
     /* json reads "-0" as the integer 0, which has no sign; "-0.0" has one */
     *number = with_sign(value, (*begin == '-') & !(is_integer & (digits == 0)));
     return isfinite(value) ? 0 : -1;
+}
+
+static inline int
+read_number(const char **from, const char *end, double *number)
+{
+    int is_whole;
+    return read_any_number(from, end, number, &is_whole);
 }
 
 #endif

@@ -54,6 +54,11 @@ def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def read_records(_body: bytes, _max_cells: int, _is_lines: bool, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
 _adding = [threading.Lock()]
 
 

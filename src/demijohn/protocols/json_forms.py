@@ -16,10 +16,20 @@ import numpy as np
 from demijohn import kernels
 from demijohn.config import MAX_PIXELS, Settings
 from demijohn.errors import ParameterMismatch, Problem, SignatureMismatch
-from demijohn.messages import Columns, ImageReader, InferenceRequest, Inputs, Matrix, Records, Rows
+from demijohn.messages import (
+    Columns,
+    ImageReader,
+    InferenceRequest,
+    Inputs,
+    Matrix,
+    Records,
+    Rows,
+    WrittenInputs,
+)
 
-from . import image_media, json_media
+from . import image_media, json_media, json_records
 
+_DEPTH_OF_RECORDS = 3  # in a list in an object
 _EXPECTED = (
     "a list of rows or records, or an object with one of "
     "instances, inputs, dataframe_split, dataframe_records"
@@ -31,8 +41,10 @@ def decode(
     settings: Settings,
     read: Callable[[Any], InferenceRequest],
     parse: Callable[[bytes, Settings], Any] = json_media.parse,
+    *,
+    has_records: bool = False,
 ) -> InferenceRequest:
-    """Read a body; one that is rows of numbers and nothing else becomes an array at once.
+    """Read a body; rows of numbers and nothing else become an array at once, plain records columns.
 
     Args:
         body: As the client sent it.
@@ -40,19 +52,24 @@ def decode(
         read: Reads the parsed document; of a list of rows, and of ``{"instances": rows}`` and
             ``{"inputs": rows}``, it makes ``Rows``.
         parse: Of JSON.
+        has_records: ``read`` makes ``Records`` of records, bare or under any of the ``FORMS`` that has such.
 
     Raises:
         RequestError: it is not JSON, over a limit, or what ``read`` raises.
     """
     numbers = kernels.read_matrix(body, settings.max_elements) if kernels.IS_BUILT else None
     if numbers is not None and numbers.ndim < settings.max_depth:
-        return InferenceRequest(Matrix(numbers, lambda: _read_rows(body, settings, read)))
+        return InferenceRequest(Matrix(numbers, lambda: _read_again(body, settings, read)))
+    if has_records and settings.max_depth >= _DEPTH_OF_RECORDS:
+        inputs = json_records.read(body, settings.max_elements, lambda: _read_again(body, settings, read))
+        if inputs is not None:
+            return InferenceRequest(inputs)
     return read(parse(body, settings))
 
 
-def _read_rows(body: bytes, settings: Settings, read: Callable[[Any], InferenceRequest]) -> Rows:
-    """Read a matrix of numbers again, as rows."""
-    return cast(Rows, read(json_media.parse(body, settings)).inputs)
+def _read_again(body: bytes, settings: Settings, read: Callable[[Any], InferenceRequest]) -> WrittenInputs:
+    """Read rows or records again, as they were written."""
+    return cast(WrittenInputs, read(json_media.parse(body, settings)).inputs)
 
 
 def read_document(document: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:
@@ -102,7 +119,7 @@ def unknown_form(document: Any, expected: str = _EXPECTED) -> SignatureMismatch:
     )
 
 
-def rows_or_records(rows: Any, images: ImageReader) -> Inputs:
+def rows_or_records(rows: Any, images: ImageReader) -> Rows | Records:
     """Read a list of rows, or of records.
 
     Raises:

@@ -22,9 +22,18 @@ import orjson
 from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import ModelError, Problem, RequestError
-from demijohn.messages import ImageReader, Inputs, Matrix, Rows, Tensors
+from demijohn.messages import (
+    ImageReader,
+    Inputs,
+    Matrix,
+    RecordCells,
+    Records,
+    Rows,
+    Tensors,
+    WrittenInputs,
+)
 
-from . import image_media, json_forms, json_media
+from . import image_media, json_forms, json_media, json_records
 from .pieces import Bounds, counted, too_long
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl")
@@ -34,12 +43,15 @@ MEDIA_TYPES = ("application/x-ndjson", "application/jsonl")
 
 
 def decode(body: bytes, settings: Settings) -> Inputs:
-    """Read rows or records, one per line; lines of numbers and nothing else become an array at once.
+    """Read rows or records, one per line; those of numbers become an array at once, plain records columns.
 
     Raises:
         DecodeError: a line is no JSON; says which.
         BodyTooLarge: there are more than ``max_elements`` values.
     """
+    records = _records(body, settings.max_elements, settings)
+    if records is not None:
+        return records
     lines = _lines(body)
     if body.count(b",") + len(lines) > settings.max_elements:
         json_media.check_count(b",".join(lines), settings)
@@ -67,7 +79,7 @@ def _pieces(read: Callable[[], bytes], bounds: Bounds, settings: Settings) -> It
             has_rows = True
             # Of each piece the images are counted anew, as of a request.
             images = image_media.Images(settings.max_pixels)
-            yield _rows(lines[start : start + bounds.piece_rows], settings, images)
+            yield _piece(lines[start : start + bounds.piece_rows], settings, images)
     if not has_rows:
         yield Rows([])
 
@@ -96,6 +108,29 @@ def _lines(text: bytes) -> list[bytes]:
     return [line for line in map(bytes.strip, text.split(b"\n")) if line]
 
 
+def _records(text: bytes, max_cells: int, settings: Settings) -> Inputs | None:
+    """Read lines of plain records; None where they are not that."""
+    if not text.startswith(b"{"):
+        return None
+
+    def again() -> WrittenInputs:
+        return _written_rows(_lines(text), settings, image_media.Images(settings.max_pixels))
+
+    found = json_records.read(text, max_cells, again, is_lines=True)
+    return None if found is None or _width(found) > settings.max_elements else found
+
+
+def _width(found: Matrix | RecordCells) -> int:
+    return len(found.names if isinstance(found, RecordCells) else found.columns or ())
+
+
+def _piece(lines: list[bytes], settings: Settings, images: ImageReader) -> Inputs:
+    text = b"\n".join(lines)
+    # Here each line has its limit, and a cell takes more than a byte.
+    records = _records(text, len(text), settings)
+    return _rows(lines, settings, images) if records is None else records
+
+
 def _rows(lines: list[bytes], settings: Settings, images: ImageReader) -> Inputs:
     matrix = _matrix(lines, settings)
     return _written_rows(lines, settings, images) if matrix is None else matrix
@@ -114,7 +149,7 @@ def _matrix(lines: list[bytes], settings: Settings) -> Matrix | None:
     return Matrix(numbers, lambda: Rows(_values(lines, settings)))
 
 
-def _written_rows(lines: list[bytes], settings: Settings, images: ImageReader) -> Inputs:
+def _written_rows(lines: list[bytes], settings: Settings, images: ImageReader) -> Rows | Records:
     return json_forms.rows_or_records(_values(lines, settings), images)
 
 

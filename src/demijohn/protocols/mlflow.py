@@ -79,7 +79,9 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         # MLflow 1 took a bare list. Rows in one would be read like any others, so it is refused first.
         raise json_forms.misfit(_EXPECTED, [])
     images = image_media.Images(settings.max_pixels)
-    return json_forms.decode(body, settings, lambda document: _read_document(document, images), _parse)
+    return json_forms.decode(
+        body, settings, lambda document: _read_document(document, images), _parse, has_records=True
+    )
 
 
 def _parse(body: bytes, settings: Settings) -> Any:

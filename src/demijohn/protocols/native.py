@@ -92,7 +92,9 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         if media_type != JSON:
             return InferenceRequest(_read(body, media_type, options, settings))
     max_pixels = settings.max_pixels
-    return json_forms.decode(body, settings, lambda document: json_forms.read_document(document, max_pixels))
+    return json_forms.decode(
+        body, settings, lambda document: json_forms.read_document(document, max_pixels), has_records=True
+    )
 
 
 def _read(body: bytes, media_type: str, options: Mapping[str, str], settings: Settings) -> Inputs:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from demijohn.errors import BodyTooLarge, Problem, RequestError
-from demijohn.messages import ArrayColumns, Inputs, Matrix, Records, Rows
+from demijohn.messages import ArrayColumns, Inputs, Matrix, RecordCells, Records, Rows
 
 Piece = TypeVar("Piece", bound=Inputs)
 
@@ -35,6 +35,8 @@ def rows_in(piece: Inputs) -> int:
         return len(piece.rows)
     if isinstance(piece, Matrix):
         return len(piece.numbers)
+    if isinstance(piece, RecordCells):
+        return len(piece.cells)
     if isinstance(piece, Records):
         return len(piece.records)
     if isinstance(piece, ArrayColumns):

@@ -21,6 +21,7 @@ from demijohn.messages import (
     Records,
     Rows,
     Tensors,
+    as_written,
 )
 from demijohn.protocols import InferenceProtocol
 
@@ -150,8 +151,9 @@ def tensors_of(inputs: Inputs, names: Sequence[str], *, is_typed: bool) -> Mappi
     """
     if isinstance(inputs, NamedTensors):
         return inputs.tensors
-    if isinstance(inputs, Matrix):
-        return {names[0]: inputs.numbers if is_typed else inputs.again().rows}
+    if isinstance(inputs, Matrix) and inputs.columns is None and is_typed:
+        return {names[0]: inputs.numbers}
+    inputs = as_written(inputs)
     if isinstance(inputs, Records):
         return {name: [record[name] for record in inputs.records] for name in names}
     if isinstance(inputs, Columns):

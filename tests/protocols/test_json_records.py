@@ -1,0 +1,202 @@
+"""Records that the kernel reads and records that it does not: one answer, whether they fit or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from demijohn import kernels
+from demijohn.config import Settings
+from demijohn.errors import RequestError
+from demijohn.messages import Inputs, Matrix, RecordCells, Records, as_written
+from demijohn.protocols import lines_media, mlflow, native
+from demijohn.protocols.pieces import Bounds, rows_in
+from demijohn.signature import Signature, TensorSpec
+
+SETTINGS = Settings()
+NAMES = ("a", "b", "c")
+SPECS = st.sampled_from(
+    [
+        TensorSpec,
+        lambda name: TensorSpec(name, nullable=True),
+        lambda name: TensorSpec(name, "float32", nullable=True),
+        lambda name: TensorSpec(name, "float16"),
+        lambda name: TensorSpec(name, "int64"),
+        lambda name: TensorSpec(name, "int8", nullable=True),
+        lambda name: TensorSpec(name, "uint64"),
+        lambda name: TensorSpec(name, "bool"),
+        lambda name: TensorSpec(name, "bool", nullable=True),
+        lambda name: TensorSpec(name, "str", nullable=True),
+        lambda name: TensorSpec(name, "str"),
+        lambda name: TensorSpec(name, "object", nullable=True),
+        lambda name: TensorSpec(name, "datetime64[ns]", nullable=True),
+        lambda name: TensorSpec(name, "str", nullable=True, categories=("x", "y"), is_closed=True),
+        lambda name: TensorSpec(name, "str", categories=("x", "1"), is_closed=True),
+        lambda name: TensorSpec(name, "int64", categories=(1, 2), is_closed=True),
+        lambda name: TensorSpec(name, "float64", is_optional=True, nullable=True),
+    ]
+)
+CELLS = st.sampled_from(
+    [
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.integers(-130, 130),
+        st.integers(-(2**65), 2**65),
+        st.sampled_from(["x", "y", "1", "é", "2024-01-02", "", "\n"]),
+        st.booleans(),
+        st.none(),
+        st.sampled_from([1, 2.5, "x", None, True, [1], {"b64": "aGk="}]),
+    ]
+)
+TABLE = Signature("table", tuple(TensorSpec(name) for name in NAMES))
+
+
+@st.composite
+def signatures(draw: st.DrawFn) -> Signature:
+    specs = tuple(draw(SPECS)(name) for name in NAMES[: draw(st.integers(1, 3))])
+    if draw(st.integers(0, 9)) == 0:
+        return Signature("matrix", (TensorSpec("a", shape=(-1, len(specs))),))
+    return Signature("table", specs)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> list[dict[str, Any]]:
+    names = draw(st.sampled_from([NAMES, NAMES[:2], NAMES[:1], NAMES[::-1], ("b", "a"), ("a", "z")]))
+    kinds = {name: draw(CELLS) if draw(st.booleans()) else draw(CELLS) | st.none() for name in names}
+    records = draw(st.lists(st.fixed_dictionaries(kinds), min_size=1, max_size=20))
+    if draw(st.integers(0, 9)) == 0:
+        return records  # each in an order of its own
+    return [{name: record[name] for name in names} for record in records]
+
+
+def outcome(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except RequestError as error:
+        return error.status, error.code, error.detail, [str(problem) for problem in error.errors]
+
+
+def assert_alike(got: Any, wanted: Any) -> None:
+    if isinstance(wanted, tuple):
+        assert got == wanted
+        return
+    assert list(got) == list(wanted)
+    for name, array in wanted.items():
+        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
+        assert got[name].flags.c_contiguous
+        assert got[name].flags.writeable
+        np.testing.assert_array_equal(got[name], array)
+        assert list(map(type, got[name].tolist())) == list(map(type, array.tolist()))
+
+
+def both_ways(validate: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return what comes of a body with the kernel, and without it."""
+    with_kernel = outcome(validate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "IS_BUILT", False)
+        return with_kernel, outcome(validate)
+
+
+WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
+    "list": (lambda body: native.decode(body, "", SETTINGS).inputs, lambda rows: json.dumps(rows).encode()),
+    "instances": (
+        lambda body: native.decode(body, "", SETTINGS).inputs,
+        lambda rows: json.dumps({"instances": rows}, ensure_ascii=False).encode(),
+    ),
+    "mlflow": (
+        lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
+        lambda rows: json.dumps({"dataframe_records": rows}).encode(),
+    ),
+    "lines": (
+        lambda body: lines_media.decode(body, SETTINGS),
+        lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows),
+    ),
+}
+
+
+@settings(max_examples=1500, deadline=None)
+@given(signatures(), bodies(), st.sampled_from(list(WRITERS)))
+@example(TABLE, [{"a": 1, "b": 2}], "list")
+@example(TABLE, [{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": None, "c": 3}], "list")
+def test_records_get_the_same_answer_without_the_kernel(
+    signature: Signature, records: list[dict[str, Any]], form: str
+) -> None:
+    decode, write = WRITERS[form]
+    body = write(records)
+    assert_alike(*both_ways(lambda: signature.validate(decode(body))))
+
+
+WORDS = '[ ] { } , : "a" "b" "c" "x" "é" 1 -2.5 1e999 null true NaN \\u0061 "instances": "inputs":'
+TOKENS = [*(word.encode() for word in WORDS.split()), b'{"a":1,"b":2,"c":3}', b"\n", b" ", b"\xff", b"\0"]
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> bytes:
+    body = draw(st.sampled_from([write([{"a": 1, "b": -2.5, "c": 3}] * 2) for _, write in WRITERS.values()]))
+    for _ in range(draw(st.integers(0, 3))):
+        begin = draw(st.integers(0, len(body)))
+        end = begin + draw(st.integers(0, 9))
+        body = body[:begin] + draw(st.sampled_from([*TOKENS, b""])) + body[end:]
+    return body
+
+
+@settings(max_examples=1500, deadline=None)
+@given(spoiled(), st.sampled_from(list(WRITERS)), st.integers(1, 8), st.integers(1, 4))
+def test_a_spoiled_body_gets_the_same_answer_without_the_kernel(
+    body: bytes, form: str, max_elements: int, max_depth: int
+) -> None:
+    limits = Settings(max_elements=max_elements, max_depth=max_depth)
+
+    def validate() -> Any:
+        if form == "lines":
+            return TABLE.validate(lines_media.decode(body, limits))
+        if form == "mlflow":
+            return TABLE.validate(mlflow.decode(body, "application/json", limits).inputs)
+        return TABLE.validate(native.decode(body, "", limits).inputs)
+
+    assert_alike(*both_ways(validate))
+
+
+@settings(deadline=None)
+@given(bodies(), st.integers(1, 5), st.integers(1, 60))
+def test_pieces_of_a_stream_get_the_same_answer_without_the_kernel(
+    records: list[dict[str, Any]], piece_rows: int, cut: int
+) -> None:
+    text = WRITERS["lines"][1](records)
+    bounds = Bounds(first_bytes=0, row_bytes=1000, piece_rows=piece_rows)
+
+    def read() -> Any:
+        parts = [text[begin : begin + cut] for begin in range(0, len(text), cut)][::-1]
+        pieces = lines_media.decode_stream(lambda: parts.pop() if parts else b"", bounds, SETTINGS)
+        return [(rows_in(piece), TABLE.validate(piece)) for piece in pieces]
+
+    got, wanted = both_ways(read)
+    if isinstance(wanted, tuple):
+        assert got == wanted
+        return
+    assert [n for n, _ in got] == [n for n, _ in wanted]
+    for (_, one), (_, other) in zip(got, wanted, strict=True):
+        assert_alike(one, other)
+
+
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_plain_records_are_read_into_one_array() -> None:
+    numbers = native.decode(b'[{"a":1,"b":null}]', "", SETTINGS).inputs
+    mixed = native.decode(b'{"inputs":[{"a":1,"b":"x"}]}', "", SETTINGS).inputs
+    lines = lines_media.decode(b'{"a":1}\n{"a":2}\n', SETTINGS)
+    assert isinstance(numbers, Matrix)
+    assert isinstance(mixed, RecordCells)
+    assert isinstance(lines, Matrix)
+    for inputs in (numbers, mixed, lines):
+        assert isinstance(as_written(inputs), Records)
+
+
+def test_records_are_no_rows_of_a_model_without_column_names() -> None:
+    matrix = Signature("matrix", (TensorSpec("x", shape=(-1, 3)),))
+    with pytest.raises(RequestError, match="The model has no column names"):
+        matrix.validate(native.decode(b'[{"a":1,"b":2,"c":3}]', "", SETTINGS).inputs)
