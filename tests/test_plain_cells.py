@@ -51,7 +51,7 @@ def test_what_is_missing_is_nan_or_none_where_it_may_be(n_rows: int) -> None:
     tensors = take(cells(rows))
     assert np.isnan(tensors["size"]).tolist() == [False, True] * (n_rows // 2)
     assert tensors["note"].tolist() == ["a", None] * (n_rows // 2)
-    assert take(cells([ROW[:3] + [NAN, *ROW[4:]]])) is None
+    assert take(cells([[*ROW[:3], NAN, *ROW[4:]]])) is None
 
 
 def test_columns_are_matched_by_name() -> None:
