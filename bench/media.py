@@ -1,50 +1,57 @@
 """What one request costs by the form of its body: CPU of the server, JSON, Arrow and the others, on one core.
 
-    python bench/media.py [--seconds 5] [--rounds 3]
+    .venv/bin/python bench/media.py [--seconds 2] [--rounds 3] [--models matrix,table]
 
-Each form asks the same server for the same rows. The server's CPU time is divided by the requests answered:
-that does not move with what else the machine does.
+Each form asks the same server for the same 1,000 rows, and must get the same predictions. The server has core
+0 and one worker, ``wrk`` core 1 and 4 connections; the server's CPU time is divided by the requests answered.
+Every round measures each form in turn, so that a noisy moment hits all of them. A bare Granian app that reads
+the same body stands beside it: the floor.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import http.client
 import io
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import environments
 import joblib
 import numpy as np
 import pandas as pd
-import psutil
+import processes
 import pyarrow as pa
+import steps
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 N_ROWS = 1000
+CONNECTIONS = 4
 ARROW = "application/vnd.apache.arrow.stream"
+NPY = "application/x-npy"
 
 
-def arrow(table: pa.Table) -> bytes:
-    out = io.BytesIO()
-    with pa.ipc.new_stream(out, table.schema) as writer:
-        writer.write_table(table)
-    return out.getvalue()
+class Form(NamedTuple):
+    """A request for the rows of one model."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    path: str = "/models/{}/predict"
 
 
-def save(folder: Path) -> dict[str, dict[str, tuple[str, bytes]]]:
-    """Save the models; returns bodies by model and form."""
+# Bodies -------------------------------------------------------------------------------------
+
+
+def save(folder: Path) -> dict[str, dict[str, Form]]:
+    """Save the models; returns requests by model and form."""
     rng = np.random.default_rng(0)
     numbers = pd.DataFrame(rng.normal(size=(N_ROWS, 30)), columns=[f"x{i}" for i in range(30)])
     joblib.dump(LinearRegression().fit(numbers.to_numpy(), numbers["x0"]), folder / "matrix.joblib")
@@ -57,129 +64,165 @@ def save(folder: Path) -> dict[str, dict[str, tuple[str, bytes]]]:
         remainder="passthrough",
     )
     joblib.dump(make_pipeline(columns, LinearRegression()).fit(frame, frame["x0"]), folder / "mixed.joblib")
+    matrix = numbers.to_numpy()
     return {
-        "matrix": {"JSON rows": rows_of(numbers), **without_lines(bodies(numbers))},
-        "table": {"JSON records": records_of(numbers), **bodies(numbers)},
-        "mixed": {"JSON records": records_of(frame), **bodies(frame), **dictionaries(frame)},
+        "matrix": {**of_rows(matrix), **of_columns(numbers), **of_array(matrix)},
+        "table": {**of_records(numbers), **of_columns(numbers), **of_array(matrix)},
+        "mixed": {**of_records(frame), **of_columns(frame), **of_dictionaries(frame)},
     }
 
 
-def without_lines(forms: dict[str, tuple[str, bytes]]) -> dict[str, tuple[str, bytes]]:
-    """Leave out the records, which a model without column names does not take."""
-    return {name: form for name, form in forms.items() if name != "JSON lines"}
+def of_rows(matrix: np.ndarray) -> dict[str, Form]:
+    infer = "/v2/models/{}/infer"
+    tensor = {"name": "x", "shape": matrix.shape, "datatype": "FP64"}
+    head = as_json({"inputs": [{**tensor, "parameters": {"binary_data_size": matrix.nbytes}}]})
+    binary = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    return {
+        "JSON rows": Form(content("application/json"), as_json(matrix.tolist())),
+        "v2 JSON": Form(
+            content("application/json"),
+            as_json({"inputs": [{**tensor, "data": matrix.ravel().tolist()}]}),
+            infer,
+        ),
+        "v2 binary": Form(binary, head + matrix.tobytes(), infer),
+    }
 
 
-def rows_of(frame: pd.DataFrame) -> tuple[str, bytes]:
-    return "application/json", json.dumps(frame.to_numpy().tolist()).encode()
+def of_records(frame: pd.DataFrame) -> dict[str, Form]:
+    records = frame.to_dict("records")
+    return {
+        "JSON records": Form(content("application/json"), as_json(records)),
+        "JSON lines": Form(
+            content("application/x-ndjson"), b"".join(as_json(row) + b"\n" for row in records)
+        ),
+    }
 
 
-def records_of(frame: pd.DataFrame) -> tuple[str, bytes]:
-    return "application/json", json.dumps(frame.to_dict("records")).encode()
-
-
-def bodies(frame: pd.DataFrame) -> dict[str, tuple[str, bytes]]:
+def of_columns(frame: pd.DataFrame) -> dict[str, Form]:
     out = io.BytesIO()
     frame.to_parquet(out)
-    found = {
-        "JSON lines": ("application/x-ndjson", frame.to_json(orient="records", lines=True).encode()),
-        "CSV": ("text/csv", frame.to_csv(index=False).encode()),
-        "Arrow": (ARROW, arrow(pa.Table.from_pandas(frame))),
-        "Parquet": ("application/vnd.apache.parquet", out.getvalue()),
+    stream = arrow(pa.Table.from_pandas(frame))
+    return {
+        "CSV": Form(content("text/csv"), frame.to_csv(index=False).encode()),
+        "Arrow": Form(content(ARROW), stream),
+        "Arrow, answer too": Form({**content(ARROW), "Accept": ARROW}, stream),
+        "Parquet": Form(content("application/vnd.apache.parquet"), out.getvalue()),
     }
-    if (frame.dtypes == np.float64).all():
-        out = io.BytesIO()
-        np.save(out, frame.to_numpy())
-        found["npy"] = ("application/x-npy", out.getvalue())
-    return found
 
 
-def dictionaries(frame: pd.DataFrame) -> dict[str, tuple[str, bytes]]:
+def of_array(matrix: np.ndarray) -> dict[str, Form]:
+    out = io.BytesIO()
+    np.save(out, matrix)
+    return {"npy": Form(content(NPY), out.getvalue())}
+
+
+def of_dictionaries(frame: pd.DataFrame) -> dict[str, Form]:
     texts = {name: "category" for name in frame if name.startswith("kind")}
-    return {"Arrow, dictionaries": (ARROW, arrow(pa.Table.from_pandas(frame.astype(texts))))}
+    return {"Arrow, dictionaries": Form(content(ARROW), arrow(pa.Table.from_pandas(frame.astype(texts))))}
 
 
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[int, psutil.Process]]:
-    command = [sys.executable, "-m", "demijohn", "serve", str(folder), "--port", "0", "--workers", "1"]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(folder / ".cache")}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
-    try:
-        for line in server.stdout:
-            if "http://127.0.0.1:" in line:
-                port = int(line.split("http://127.0.0.1:")[1].split()[0].rstrip("/").split("/")[0])
-                break
-        (worker,) = await_worker(server.pid)
-        yield port, worker
-    finally:
-        server.terminate()
-        server.wait()
+def content(media_type: str) -> dict[str, str]:
+    return {"Content-Type": media_type}
 
 
-def await_worker(pid: int) -> list[psutil.Process]:
-    while not (workers := psutil.Process(pid).children()):
-        time.sleep(0.1)
-    return workers
+def as_json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
-def ask(connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    connection.request("POST", path, body, headers)
+def arrow(table: pa.Table) -> bytes:
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+# Measuring ----------------------------------------------------------------------------------
+
+
+def check(name: str, form: Form) -> list[float]:
+    """Return the predictions that a form gets."""
+    connection = http.client.HTTPConnection("127.0.0.1", steps.PORT, timeout=30)
+    connection.request("POST", form.path.format(name), form.body, dict(form.headers))
     answer = connection.getresponse()
-    content = answer.read()
-    if answer.status != 200:
-        raise SystemExit(f"{path} {answer.status}: {content[:300]!r}")
-    return content
-
-
-def await_plans(connection: http.client.HTTPConnection, models: list[str]) -> None:
-    """Wait until no proof runs any more beside the requests."""
-    for name in models:
-        while True:
-            connection.request("GET", f"/models/{name}")
-            if json.loads(connection.getresponse().read())["plan"]["state"] == "settled":
-                break
-            time.sleep(0.2)
-
-
-def measure(port: int, worker: psutil.Process, path: str, form: tuple[str, bytes], seconds: float) -> float:
-    """Return the worker's CPU time per request, in microseconds."""
-    headers = {"Content-Type": form[0]}
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    for _ in range(20):
-        ask(connection, path, form[1], headers)
-    before, count = worker.cpu_times(), 0
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for _ in range(10):
-            ask(connection, path, form[1], headers)
-        count += 10
-    after = worker.cpu_times()
+    body = answer.read()
     connection.close()
-    return (after.user + after.system - before.user - before.system) / count * 1e6
+    if answer.status != 200:
+        raise SystemExit(f"{name}: {answer.status} {body[:300]!r}")
+    if form.headers.get("Accept") == ARROW:
+        return pa.ipc.open_stream(body).read_all().column(0).to_pylist()
+    document = json.loads(body)
+    return document["outputs"][0]["data"] if "outputs" in document else document["predictions"]
+
+
+def check_all(forms: dict[str, dict[str, Form]]) -> None:
+    for name, by_form in forms.items():
+        answers = {label: check(name, form) for label, form in by_form.items()}
+        wanted = next(iter(answers.values()))
+        for label, predictions in answers.items():
+            if predictions != wanted:
+                raise SystemExit(f"{name}: {label} gets other predictions")
+
+
+def cpu_us(port: int, name: str, form: Form, body: Path, seconds: int) -> float:
+    body.write_bytes(form.body)
+    url = f"http://127.0.0.1:{port}{form.path.format(name)}"
+    found = processes.load(url, body, CONNECTIONS, seconds, "core", form.headers)
+    if found["failed"]:
+        raise SystemExit(f"{url}: {found['failed']} requests failed")
+    return found["cpu_us"]
+
+
+def measure(forms: dict[str, dict[str, Form]], folder: Path, options: argparse.Namespace) -> None:
+    times: dict[tuple[int, str, str], list[float]] = {}
+    for _ in range(options.rounds):
+        for name, by_form in forms.items():
+            for label, form in by_form.items():
+                for port in (steps.PORT, steps.HELLO_PORT):
+                    found = cpu_us(port, name, form, folder / "body", options.seconds)
+                    times.setdefault((port, name, label), []).append(found)
+    for name, by_form in forms.items():
+        report(name, by_form, times)
+
+
+def report(name: str, by_form: dict[str, Form], times: dict[tuple[int, str, str], list[float]]) -> None:
+    print(f"\n{name:26}{'KiB':>8}{'µs':>8}{'median':>8}{'of JSON':>9}{'floor':>8}")
+    first = min(times[steps.PORT, name, next(iter(by_form))])
+    for label, form in by_form.items():
+        all_us = times[steps.PORT, name, label]
+        floor, least = min(times[steps.HELLO_PORT, name, label]), min(all_us)
+        share = (
+            "" if least == first else f"1/{first / least:.1f}" if least < first else f"{least / first:.1f} x"
+        )
+        middle = statistics.median(all_us)
+        print(f"  {label:24}{len(form.body) / 1024:8.0f}{least:8.0f}{middle:8.0f}{share:>9}{floor:8.0f}")
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=int, default=2, help="of each form, in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--models", default="matrix,table,mixed")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        forms = save(Path(place))
-        with serving(Path(place)) as (port, worker):
-            await_plans(http.client.HTTPConnection("127.0.0.1", port), list(forms))
-            for model, by_form in forms.items():
-                report(port, worker, model, by_form, options)
-
-
-def report(port: int, worker: psutil.Process, model: str, by_form: dict, options: argparse.Namespace) -> None:
-    path = f"/models/{model}/predict"
-    first = None
-    for name, form in by_form.items():
-        found = [measure(port, worker, path, form, options.seconds) for _ in range(options.rounds)]
-        middle = statistics.median(found)
-        first = first or middle
-        shown = ", ".join(f"{one:.0f}" for one in found)
-        size = len(form[1]) / 1024
-        print(f"{model:8} {name:22} {size:6.0f} KiB {middle:7.0f} µs  1/{first / middle:.1f}   ({shown})")
+    options = read_options()
+    missing = steps.why_no_server()
+    if missing is not None:
+        raise SystemExit(missing)
+    processes.adopt_orphans()
+    os.environ["XDG_CACHE_HOME"] = str(environments.PLACE / "cache")
+    with tempfile.TemporaryDirectory(prefix="demijohn-media-") as place:
+        folder = Path(place)
+        all_forms = save(folder)
+        forms = {name: all_forms[name] for name in options.models.split(",")}
+        with steps.serving([f"{name}={folder / name}.joblib" for name in forms], folder):
+            for name in forms:
+                steps.await_plan(name)
+            check_all(forms)
+            measure(forms, folder, options)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 #: Where the server and the load run. One core each, or nothing pinned.
 PIN = {"core": (["taskset", "-c", "0"], ["taskset", "-c", "1"]), "machine": ([], [])}
+JSON = {"Content-Type": "application/json"}
 _CLK_TCK = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -92,17 +94,20 @@ def ask(
 ) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     with contextlib.closing(connection):
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, JSON)
         response = connection.getresponse()
         return response.status, response.read()
 
 
-def load(url: str, body: Path, connections: int, seconds: int, mode: str) -> dict[str, Any]:
+def load(
+    url: str, body: Path, connections: int, seconds: int, mode: str, headers: Mapping[str, str] = JSON
+) -> dict[str, Any]:
     """Post a body for a while over kept-alive connections; returns what it cost and how it went."""
+    environ = {"BODY": str(body), "HEADERS": "".join(f"{name}: {value}\n" for name, value in headers.items())}
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", "post.lua", url]
     loop_ms, cpu_before = fixed_loop_ms(), cpu_seconds()
     done = subprocess.run(
-        [*PIN[mode][1], *command], env={**os.environ, "BODY": str(body)}, check=True, cwd=HERE,
+        [*PIN[mode][1], *command], env={**os.environ, **environ}, check=True, cwd=HERE,
         capture_output=True, text=True, timeout=seconds + 60,
     )  # fmt: skip
     cpu_s = cpu_seconds() - cpu_before
