@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from demijohn.config import Settings
 from demijohn.errors import BodyTooLarge, DecodeError, NotAcceptable, RequestError, SignatureMismatch
 from demijohn.messages import ArrayColumn, ArrayColumns, InferenceResponse
-from demijohn.protocols import arrow_media
+from demijohn.protocols import arrow_answers, arrow_media
 
 SETTINGS = Settings()
 
@@ -372,3 +373,24 @@ def test_a_stream_of_a_hundred_thousand_messages_is_refused() -> None:
     schema = out.getvalue()[:-8]  # without the stream's end
     with pytest.raises(DecodeError, match="messages"):
         decode(schema * 100_001, SETTINGS)
+
+
+@given(st.data(), st.sampled_from([*"efdbhiqBHIQ"]), st.integers(1, 9), st.sampled_from([None, 1, 3]))
+def test_numbers_are_written_as_arrow_writes_them(
+    data: st.DataObject, dtype: str, n_rows: int, width: int | None
+) -> None:
+    shape = (n_rows,) if width is None else (n_rows, width)
+    values = data.draw(npst.arrays(dtype, shape))
+    classes = data.draw(st.sampled_from([None, ["a", "é"]]))
+    outputs = {"predict": values, **({"std": np.zeros(n_rows, np.float32)} if n_rows % 2 else {})}
+    response = InferenceResponse(outputs, "m", "1", "predict", n_rows, classes)
+    for _ in range(2):
+        assert encode(response) == arrow_answers.write_stream(arrow_answers.table_of(response))
+
+
+def test_numbers_of_another_byte_order_and_very_many_columns_are_left_to_arrow() -> None:
+    wide = InferenceResponse({"transform": np.ones((2, 100))}, "m", "1", "transform", 2)
+    assert arrow_answers.write_numbers(wide) is None
+    assert pa.ipc.open_stream(encode(wide)).read_all().num_columns == 100
+    swapped = InferenceResponse({"predict": np.array([1.5, 2.5], ">f8")}, "m", "1", "predict", 2)
+    assert arrow_answers.write_numbers(swapped) is None

@@ -105,12 +105,14 @@ def encode(response: InferenceResponse, media_type: str) -> bytes:
     Raises:
         NotAcceptable: Arrow has no type for it.
     """
+    if media_type == STREAM:
+        numbers = arrow_answers.write_numbers(response)
+        return arrow_answers.write_stream(arrow_answers.table_of(response)) if numbers is None else numbers
     import pyarrow as pa
 
     table: Any = arrow_answers.table_of(response)
     out = pa.BufferOutputStream()
-    write = pa.ipc.new_file if media_type == FILE else pa.ipc.new_stream
-    with write(out, table.schema) as writer:
+    with pa.ipc.new_file(out, table.schema) as writer:
         writer.write_table(table)
     body: bytes = out.getvalue().to_pybytes()
     return body
