@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from demijohn import kernels
 from demijohn.errors import BodyTooLarge, DecodeError, RequestError, SignatureMismatch
-from demijohn.messages import Matrix, Rows
+from demijohn.messages import Matrix, Rows, as_written
 from demijohn.protocols import csv_media
 from demijohn.protocols.pieces import NO_BOUNDS, Bounds, counted, rows_in
 
@@ -37,7 +37,7 @@ def read(
 
 
 def cells(pieces: list[Rows | Matrix]) -> list[list[str]]:
-    return [row for piece in pieces for row in (piece.again() if isinstance(piece, Matrix) else piece).rows]
+    return [row for piece in pieces for row in as_written(piece).rows]
 
 
 def written(rows: list[list[str]], **options: Any) -> bytes:

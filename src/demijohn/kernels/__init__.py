@@ -34,11 +34,13 @@ __all__ = [
     "Forest",
     "Network",
     "ReadRecords",
+    "ReadTable",
     "add_to",
     "find_numbers",
     "read_cells",
     "read_matrix",
     "read_records",
+    "read_table",
 ]
 
 IS_BUILT: bool = _kernels is not absent
@@ -239,3 +241,37 @@ def read_records(body: bytes, max_cells: int, *, is_lines: bool = False) -> Read
     if len(set(names)) != len(names):
         return None
     return ReadRecords(names, kinds, n_missing, _ndarray((n_rows, len(names)), _FLOAT64, cells), texts)
+
+
+class ReadTable(NamedTuple):
+    """Lines of CSV, read; see ``ReadRecords``."""
+
+    kinds: str  #: As of records; none is b.
+    n_missing: int  #: Cells that were empty.
+    cells: Floats
+    texts: tuple[Sequence[str] | None, ...]
+    end: int  #: Where the next line begins.
+
+
+def read_table(text: bytes, begin: int, max_rows: int, width: int) -> ReadTable | None:
+    """Read lines of CSV whose columns are each numbers or texts, or empty.
+
+    Args:
+        text: Any bytes.
+        begin: Where in it the first line begins.
+        max_rows: How many to read; the last one without its LF is not read at all.
+        width: How many cells each line has, at least 1.
+
+    Returns:
+        Each number as in ``read_cells``; no rows where there is no whole line. None if anything else stands
+        there: quotes, lines of another width, texts in a column that began with a number.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+        ValueError: It begins outside the text, or has no width.
+    """
+    found = _kernels.read_table(text, begin, max_rows, width)
+    if found is None:
+        return None
+    kinds, n_rows, n_missing, end, cells, texts = found
+    return ReadTable(kinds, n_missing, _ndarray((n_rows, width), _FLOAT64, cells), texts, end)

@@ -12,6 +12,7 @@
 #include "_network.h"
 #include "_records.h"
 #include "_sums.h"
+#include "_table.h"
 
 #include <stddef.h>
 
@@ -302,6 +303,8 @@ static PyMethodDef functions[] = {
      "read_matrix(body, max_elements, /): see the stub."},
     {"read_records", (PyCFunction)(void (*)(void))read_records, METH_FASTCALL,
      "read_records(body, max_cells, is_lines, /): see the stub."},
+    {"read_table", (PyCFunction)(void (*)(void))read_table, METH_FASTCALL,
+     "read_table(text, begin, max_rows, width, /): see the stub."},
     {"add_to", (PyCFunction)(void (*)(void))add_to, METH_FASTCALL, "add_to(values, *pairs): see the stub."},
     {NULL, NULL, 0, NULL},
 };

@@ -62,3 +62,6 @@ def read_matrix(body: bytes, max_elements: int, /) -> tuple[tuple[int, ...], byt
 def read_records(
     body: bytes, max_cells: int, is_lines: bool, /
 ) -> tuple[tuple[str, ...], str, int, int, bytearray, tuple[list[str] | None, ...]] | None: ...
+def read_table(
+    text: bytes, begin: int, max_rows: int, width: int, /
+) -> tuple[str, int, int, int, bytearray, tuple[list[str] | None, ...]] | None: ...

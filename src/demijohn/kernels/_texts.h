@@ -1,4 +1,4 @@
-/* The texts of a JSON body, each made once per column.
+/* The texts of a body, each made once per column.
  *
  * Rules of this room:
  * 1. A text without escapes is looked for by its bytes; only the first of its kind becomes a Python object.
@@ -12,6 +12,7 @@
 
 #define FEWEST_PLACES 256
 #define LONGEST_SEARCH 64
+#define MOST_KNOWN ((size_t)1 << 20) /* a body of more is no table of texts that come again */
 
 typedef struct {
     const char *text; /* in the body; NULL: nothing is here */
@@ -120,7 +121,8 @@ code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *
         return place == NULL ? -1 : (Py_ssize_t)place->code;
     }
     Py_ssize_t code = PyList_Size(made);
-    PyObject *object = code < 0 || code >= INT32_MAX ? NULL : PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL);
+    int is_full = code < 0 || texts->n_known == MOST_KNOWN;
+    PyObject *object = is_full ? NULL : PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL);
     if (object == NULL || PyList_Append(made, object) < 0) {
         Py_XDECREF(object);
         return -1;

@@ -59,6 +59,11 @@ def read_records(_body: bytes, _max_cells: int, _is_lines: bool, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def read_table(_text: bytes, _begin: int, _max_rows: int, _width: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
 _adding = [threading.Lock()]
 
 

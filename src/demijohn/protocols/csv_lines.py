@@ -1,8 +1,8 @@
 """CSV text read as it comes: pieces of whole rows, however the bytes were cut.
 
 Rules of this room:
-1. A piece whose cells are all numbers is read by the kernel, where there is one; any other by Python's
-   own reader. Both read the same in it, so that nobody can tell which it was.
+1. A piece whose columns are each numbers or texts, without quotes, is read by the kernel, where there is
+   one; any other by Python's own reader. Both read the same in it, so that nobody can tell which it was.
 2. Of the text no more is held than what has come and is in no row yet; a row may be so long and no longer.
 3. An error counts rows from the piece that it stands in the place of.
 """
@@ -15,9 +15,11 @@ from typing import Self
 
 from demijohn import kernels
 from demijohn.errors import DecodeError, Problem
-from demijohn.messages import Matrix, Rows
+from demijohn.messages import Matrix, RecordCells, Rows
 
 from .pieces import ENDLESS, NO_BOUNDS, Bounds, too_long
+
+CsvPiece = Rows | Matrix | RecordCells
 
 _MARK = b"\xef\xbb\xbf"  # that spreadsheets put in front of UTF-8
 
@@ -65,7 +67,7 @@ class CsvLines:
                 return None
             self._read_on()
 
-    def pieces(self, columns: list[str] | None) -> Iterator[Rows | Matrix]:
+    def pieces(self, columns: list[str] | None) -> Iterator[CsvPiece]:
         """Yield what is left.
 
         Args:
@@ -81,7 +83,7 @@ class CsvLines:
                 return
             self._read_on()
 
-    def _pieces_so_far(self, columns: list[str] | None) -> Iterator[Rows | Matrix]:
+    def _pieces_so_far(self, columns: list[str] | None) -> Iterator[CsvPiece]:
         most = self._bounds.piece_rows
         while (matrix := self._matrix(columns)) is not None:
             yield matrix
@@ -89,13 +91,13 @@ class CsvLines:
             for start in range(0, len(rows), most):
                 yield Rows(rows[start : start + most], columns=columns, is_text=True)
 
-    def _matrix(self, columns: list[str] | None) -> Matrix | None:
-        """Read lines of numbers by the kernel; None: it does not read what comes next, or nothing does."""
+    def _matrix(self, columns: list[str] | None) -> Matrix | RecordCells | None:
+        """Read lines by the kernel; None: it does not read what comes next, or nothing does."""
         if not kernels.IS_BUILT:
             return None
         cells = kernels.read_cells(self._text, self._at, self._bounds.piece_rows)
         if cells is None:
-            return None
+            return None if columns is None else self._table(columns)
         begin, self._at = self._at, cells.end
         if not len(cells.numbers):
             return None
@@ -103,6 +105,21 @@ class CsvLines:
         return Matrix(
             cells.numbers, lambda: Rows(_rows_of(text), columns=columns, is_text=True), columns, cells.n_empty
         )
+
+    def _table(self, columns: list[str]) -> RecordCells | None:
+        """Read lines of numbers and texts by the kernel, for columns with names."""
+        if len(set(columns)) != len(columns):
+            return None
+        table = kernels.read_table(self._text, self._at, self._bounds.piece_rows, len(columns))
+        if table is None or not len(table.cells):
+            return None
+        text = self._text[self._at : table.end]
+        self._at = table.end
+
+        def again() -> Rows:
+            return Rows(_rows_of(text), columns=columns, is_text=True)
+
+        return RecordCells(tuple(columns), table.kinds, table.cells, table.texts, table.n_missing, again)
 
     def _rows(self, most: int, row: int | None = 0) -> list[list[str]]:
         """Read rows that are complete by now.

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from demijohn.errors import DecodeError, SignatureMismatch
-from demijohn.messages import Array, Matrix, Rows, Tensors, plain
+from demijohn.messages import Array, Rows, Tensors, plain
 
 from . import json_media
-from .csv_lines import CsvLines
+from .csv_lines import CsvLines, CsvPiece
 from .output_columns import columns_of
 from .pieces import Bounds, counted
 
@@ -30,8 +30,8 @@ LINE_END = b"\r\n"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def decode(body: bytes, *, has_header: bool, way_out: str = WAY_OUT) -> Rows | Matrix:
-    """Read rows of text cells; those that are all numbers become an array at once.
+def decode(body: bytes, *, has_header: bool, way_out: str = WAY_OUT) -> CsvPiece:
+    """Read rows of text cells; columns of numbers, and of texts without quotes, become an array at once.
 
     Args:
         body: The whole of it.
@@ -48,7 +48,7 @@ def decode(body: bytes, *, has_header: bool, way_out: str = WAY_OUT) -> Rows | M
 
 def decode_stream(
     read: Callable[[], bytes], bounds: Bounds, *, has_header: bool, way_out: str = WAY_OUT
-) -> Iterator[Rows | Matrix]:
+) -> Iterator[CsvPiece]:
     """Read a body that is still coming; yields one piece or more, the only one without rows perhaps.
 
     Args:
@@ -63,7 +63,7 @@ def decode_stream(
     return _pieces(CsvLines(read, bounds), has_header=has_header, way_out=way_out)
 
 
-def _pieces(lines: CsvLines, *, has_header: bool, way_out: str) -> Iterator[Rows | Matrix]:
+def _pieces(lines: CsvLines, *, has_header: bool, way_out: str) -> Iterator[CsvPiece]:
     header = lines.first_row() if has_header else None
     if header is not None and is_data(header):
         raise SignatureMismatch(f"The first row is all numbers; {way_out}")
