@@ -190,9 +190,7 @@ def report(name: str, by_form: dict[str, Form], times: dict[tuple[int, str, str]
     for label, form in by_form.items():
         all_us = times[steps.PORT, name, label]
         floor, least = min(times[steps.HELLO_PORT, name, label]), min(all_us)
-        share = (
-            "" if least == first else f"1/{first / least:.1f}" if least < first else f"{least / first:.1f} x"
-        )
+        share = f"1/{first / least:.1f}" if least < first else f"{least / first:.1f}"
         middle = statistics.median(all_us)
         print(f"  {label:24}{len(form.body) / 1024:8.0f}{least:8.0f}{middle:8.0f}{share:>9}{floor:8.0f}")
 
