@@ -53,7 +53,7 @@ def decode(body: bytes, settings: Settings) -> Inputs:
     if records is not None:
         return records
     lines = _lines(body)
-    if body.count(b",") + len(lines) > settings.max_elements:
+    if len(body) >= settings.max_elements and body.count(b",") + len(lines) > settings.max_elements:
         json_media.check_count(b",".join(lines), settings)
     return _rows(lines, settings, image_media.Images(settings.max_pixels))
 
