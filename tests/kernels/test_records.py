@@ -166,7 +166,12 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def document_of(text: bytes) -> Any:
-    return json.loads(text.decode("utf-8"), parse_constant=refuse_constant, object_pairs_hook=unique)
+    return json.loads(
+        text.decode("utf-8"),
+        parse_constant=refuse_constant,
+        parse_int=lambda digits: float(int(digits)),
+        object_pairs_hook=unique,
+    )
 
 
 SEEDS = [
@@ -199,6 +204,7 @@ def spoiled(draw: st.DrawFn) -> bytes:
 @settings(max_examples=3000, deadline=None)
 @given(spoiled(), st.booleans())
 @example(b'[{"a":1,"a":1}]', False)
+@example(b'[{"a":12345678901234567805}]', False)
 def test_what_is_read_in_a_spoiled_body_is_what_json_reads_in_it(body: bytes, is_lines: bool) -> None:
     found = read_records(body, MANY, is_lines=is_lines)
     if found is None:

@@ -151,7 +151,7 @@ def test_a_call_of_a_language_model_is_one_row_and_its_answer_stands_alone(key: 
 
 
 def test_csv_has_a_header() -> None:
-    inputs = mlflow.decode(b"a,b\r\n1,x\r\n", CSV, SETTINGS).inputs
+    inputs = written(mlflow.decode(b"a,b\r\n1,x\r\n", CSV, SETTINGS))
     assert inputs == Rows([["1", "x"]], columns=["a", "b"], is_text=True)
 
 
