@@ -41,6 +41,7 @@ MODELS = ("linear", "logreg", "hgb", "rf", "mixed")
 OTHER_MODELS = {
     "keras-mlp": ("keras", "keras_models.py"), "keras-cnn": ("keras", "keras_models.py"),
     "lightgbm": ("txt", "booster_models.py"), "xgboost": ("ubj", "booster_models.py"),
+    "neighbors": ("joblib", "uncompiled_models.py"), "custom": ("joblib", "uncompiled_models.py"),
 }  # fmt: skip
 #: MLServer's runtimes for boosters have an environment of their own.
 _ENVIRONMENTS = {(name, "mlserver"): "mlserver-boosters" for name in ("lightgbm", "xgboost")}
@@ -135,6 +136,7 @@ def _start(
     bin_folder = environments.ENVIRONMENTS / environment / "bin" if environment else options.demijohn.parent
     environ = {
         **os.environ, "MODEL": model,
+        "PYTHONPATH": str(HERE) if model == "custom" else "",  # there is own_transformer
         "MODEL_FILE": str(model_file(model)),
         "PORT": str(options.port), "WORKERS": "1" if mode == "core" else "2", "VARIANT": peer.variant,
         "SCRATCH": str(scratch / "s"), "BIN": str(bin_folder),

@@ -78,6 +78,10 @@ PEERS = {
         "Demijohn, acceleration off", "demijohn", "", "native", "/models/m/predict", under("instances"),
         predictions,
     ),
+    "demijohn-alone": Peer(
+        "Demijohn, batching off", "demijohn", "", "alone", "/models/m/predict", under("instances"),
+        predictions,
+    ),
     "tutorial": Peer("the tutorial's view, Flask's own server", "tutorial", "flask", "flask"),
     "tutorial-granian": Peer("the tutorial's view on Granian", "tutorial", "flask", "granian"),
     "gunicorn-gthread": Peer("the tutorial's view, gunicorn gthread", "tutorial", "flask", "gthread"),
