@@ -78,7 +78,10 @@ def test_what_has_no_key_is_not_kept(framework: str, options: dict[str, Any], tm
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("rows", [[float("nan")], [b"bytes"], [(1, 2)], [object()]], ids=lambda rows: type(rows[0]).__name__)
+KINDS = [[float("nan")], [b"bytes"], [(1, 2)], [object()]]
+
+
+@pytest.mark.parametrize("rows", KINDS, ids=lambda rows: type(rows[0]).__name__)
 def test_what_json_would_change_is_not_kept(rows: list[Any]) -> None:
     key = descriptions.key_of("keras", SHA, OPTIONS)
     descriptions.write([key], [described(known_rows=rows)])
