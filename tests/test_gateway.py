@@ -3,14 +3,17 @@ from __future__ import annotations
 import io
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from tests.servers import until
 
 from demijohn.errors import QueueFull
 from demijohn.gateway import Gateway
 from demijohn.lifecycle import Lifecycle
+from demijohn.pause import PAUSE_S
 from demijohn.request_body import BodyWatch
 
 Headers = list[tuple[str, str]]
@@ -287,3 +290,70 @@ def test_an_answer_that_comes_later_with_headers_that_cannot_be_sent_is_an_empty
     application.tell((400, [("A", "b\r\nC: d")], b"[1]"))
     assert (recorder.status, recorder.body, gateway.n_in_hand) == (500, b"", 0)
     assert "the application failed" in caplog.text
+
+
+# Refusals ---------------------------------------------------------------------------------------
+
+
+def refuse_all(status: int = 503) -> Any:
+    class Refusing:
+        def answer_whole(self, *_: Any) -> Any:
+            return status, [("Retry-After", "1")], b"full"
+
+    return Refusing()
+
+
+def ask_refusing(application: Any, lifecycle: Lifecycle | None = None) -> tuple[Recorder, Gateway, float]:
+    recorder, gateway = Recorder(), Gateway(application, BodyWatch(4, 4, 30.0), lifecycle or Lifecycle())
+    began = time.monotonic()
+    gateway(recorder, scope())
+    return recorder, gateway, began
+
+
+def test_a_refusal_leaves_a_moment_later_and_is_in_hand_until_then() -> None:
+    for _ in range(3):  # the thread that sends them has ended in between, or not
+        recorder, gateway, began = ask_refusing(refuse_all())
+        assert recorder.has_answer.wait(30.0)
+        assert time.monotonic() - began >= PAUSE_S
+        assert (recorder.status, recorder.headers["Retry-After"], recorder.body) == (503, "1", b"full")
+        until(lambda: gateway.n_in_hand == 0)  # noqa: B023  - asked at once
+
+
+def test_refusals_leave_in_their_order() -> None:
+    gateway = Gateway(refuse_all(), BodyWatch(4, 4, 30.0), Lifecycle())
+    order: list[int] = []
+
+    class Numbered(Recorder):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+        def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+            order.append(self.number)
+            super().response_bytes(status, headers, body)
+
+    recorders = [Numbered(number) for number in range(50)]
+    for recorder in recorders:
+        gateway(recorder, scope())
+    assert all(recorder.has_answer.wait(30.0) for recorder in recorders)
+    assert order == list(range(50))
+
+
+def test_what_is_no_refusal_or_comes_while_the_server_drains_is_answered_at_once() -> None:
+    recorder, gateway, _ = ask_refusing(refuse_all(422))
+    assert (recorder.status, gateway.n_in_hand) == (422, 0)
+    lifecycle = Lifecycle()
+    lifecycle.drain()
+    recorder, gateway, _ = ask_refusing(refuse_all(), lifecycle)
+    assert (recorder.status, recorder.headers["connection"], gateway.n_in_hand) == (503, "close", 0)
+
+
+def test_who_is_refused_and_comes_back_at_once_is_answered_a_few_times_only() -> None:
+    gateway = Gateway(refuse_all(), BodyWatch(4, 4, 30.0), Lifecycle())
+    began, n_refused = time.monotonic(), 0
+    while time.monotonic() - began < 0.5:
+        recorder = Recorder()
+        gateway(recorder, scope())
+        assert recorder.has_answer.wait(30.0)
+        n_refused += 1
+    assert 1 <= n_refused <= (time.monotonic() - began) / PAUSE_S + 1

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from .errors import DemijohnError, HeaderTooLarge, UriTooLong
 from .lifecycle import Lifecycle
+from .pause import Pause
 from .refusals import Refusal, Responder, refuse, wire_bytes
 from .request_body import BodyWatch, RequestBody, StreamedAnswer
 
@@ -47,7 +48,7 @@ class LaterWhole(Protocol):
 #: is to be called as WSGI says.
 AnswerWhole = Callable[[dict[str, Any], str, str | None, RequestBody, float], Whole | LaterWhole | None]
 
-OK = 200
+OK, UNAVAILABLE = 200, 503
 MAX_HEADER_BYTES = 8 * 1024
 MAX_URL_BYTES = 4 * 1024
 _CHUNKED_BYTES = len("transfer-encoding: chunked\r\n")
@@ -81,6 +82,7 @@ class Gateway:
         self._watch = watch
         self._lifecycle = lifecycle
         self._is_logging = is_logging
+        self._pause = Pause()
         self.n_to_part = 0  #: Answers, from the next one on, that end their connection.
         self._in_hand: set[RequestBody] = set()  # adding to a set is atomic, adding to a number is not
         self._base: dict[str, Any] = {
@@ -139,7 +141,7 @@ class Gateway:
         if self._answer_whole is not None:
             answer = self._answer_whole(scope, words, request_id, body, entered)
             if isinstance(answer, tuple):
-                return self._send_whole(responder, answer, body, scope)
+                return self._send_whole(responder, scope, body, entered, answer)
             if answer is not None:
                 answer.send(partial(self._send_later, responder, scope, body, entered))
                 return None
@@ -148,24 +150,37 @@ class Gateway:
         return self._call(responder, scope, body, entered)
 
     def _send_whole(
-        self, responder: Responder, answer: Whole, body: RequestBody, scope: Mapping[str, Any]
-    ) -> tuple[int, Headers]:
+        self, responder: Responder, scope: Mapping[str, Any], body: RequestBody, entered: float, answer: Whole
+    ) -> tuple[int, Headers] | None:
+        """Send an answer; returns what was sent, or None: that leaves in a moment."""
         status, headers, whole = answer
         if status != OK:
             _check_headers(headers)
         headers = self._parting(headers, body, scope)
+        if status == UNAVAILABLE and not self._lifecycle.is_draining:
+            self._pause.add(
+                partial(self._send_refusal, responder, scope, body, entered, (status, headers, whole))
+            )
+            return None
         responder.response_bytes(status, headers, whole)
         return status, headers
+
+    def _send_refusal(
+        self, responder: Responder, scope: Mapping[str, Any], body: RequestBody, entered: float, answer: Whole
+    ) -> None:
+        responder.response_bytes(*answer)
+        self._end(answer[:2], scope, body, entered)
 
     def _send_later(
         self, responder: Responder, scope: Mapping[str, Any], body: RequestBody, entered: float, answer: Whole
     ) -> None:
         """Send an answer from whichever thread has it."""
         try:
-            sent = self._send_whole(responder, answer, body, scope)
+            sent = self._send_whole(responder, scope, body, entered, answer)
         except BaseException as error:  # noqa: BLE001  - as above
             sent = _fail(error, responder, body)
-        self._end(sent, scope, body, entered)
+        if sent is not None:
+            self._end(sent, scope, body, entered)
 
     def _call(
         self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
