@@ -3,8 +3,9 @@
 Rules of this room:
 1. Under another server nobody supervises: ``Lifecycle`` itself then keeps the books, and nothing
    ever drains or is replaced.
-2. A call is what cannot be taken back: a model that runs. It is told with the deadline by which it
-   should have ended, so that the supervisor can replace the process if it does not.
+2. A call is a model that runs. It is told with the deadline by which it should have ended: a runtime
+   that can take it back does so then (``call_deadline``), and the supervisor replaces the process of
+   one that goes on.
 3. Every method may be called from any thread, and costs less than a microsecond.
 """
 
@@ -14,6 +15,13 @@ import heapq
 import math
 import threading
 import time
+from contextvars import ContextVar
+
+from .errors import DeadlineExceeded
+
+#: When the call that runs in this context should have ended, on ``time.monotonic()``'s clock; whoever
+#: tells of a call sets it, and resets it.
+call_deadline: ContextVar[float] = ContextVar("call_deadline", default=math.inf)
 
 _MOST_LEFTOVERS = 64
 
@@ -88,6 +96,11 @@ class Lifecycle:
 
 
 _in_this_process = Lifecycle()
+
+
+def late() -> DeadlineExceeded:
+    """Return what the caller of a model is told whose call did not end in time."""
+    return DeadlineExceeded("The prediction was started and did not finish before the deadline")
 
 
 def current() -> Lifecycle:

@@ -16,6 +16,7 @@ from tests.batching.rig import CALLERS, PATIENCE_S, MakeRig, Rig, x
 from demijohn.batching import Stream
 from demijohn.batching.stream import MOST_AHEAD
 from demijohn.errors import BadInput, DeadlineExceeded, Draining, ModelError, QueueFull
+from demijohn.lifecycle import call_deadline
 
 LONG_S = 3600.0
 
@@ -87,6 +88,14 @@ def test_items_come_in_order_from_the_models_own_thread(rig: Rig) -> None:
     assert items.threads == {"demijohn m"}
     assert [call[:3] for call in rig.watch.calls] == [("predict", 2, 1)]
     assert rig.lifecycle.earliest_deadline == math.inf
+
+
+def test_the_model_can_ask_for_the_deadline_of_each_item(rig: Rig) -> None:
+    def items() -> Iterator[float]:
+        for _ in range(2):
+            yield call_deadline.get() - rig.lifecycle.earliest_deadline
+
+    assert list(begin(rig, items)) == [0.0, 0.0]
 
 
 def test_there_may_be_no_items(rig: Rig) -> None:

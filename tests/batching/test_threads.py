@@ -15,7 +15,7 @@ from tests.batching.rig import PATIENCE_S, MakeRig, Rig, x
 from demijohn.batching import Batcher
 from demijohn.batching.batcher import _start_all_anew as start_all_anew
 from demijohn.errors import DeadlineExceeded, Draining
-from demijohn.lifecycle import Lifecycle
+from demijohn.lifecycle import Lifecycle, call_deadline
 from demijohn.messages import Tensors
 
 
@@ -42,11 +42,12 @@ def test_as_many_calls_run_at_a_time_as_concurrency_says(make_rig: MakeRig) -> N
     assert len(set(rig.threads)) == 3
 
 
-def test_the_supervisor_hears_of_each_call_and_of_its_latest_deadline(make_rig: MakeRig) -> None:
+def test_the_supervisor_and_the_model_hear_of_the_latest_deadline_of_each_call(make_rig: MakeRig) -> None:
     deadlines = []
 
     def run(_: str, tensors: Tensors, __: Any) -> Tensors:
-        deadlines.append(rig.lifecycle.earliest_deadline - rig.clock.now)
+        known = (rig.lifecycle.earliest_deadline, call_deadline.get())
+        deadlines.append([deadline - rig.clock.now for deadline in known])
         if len(tensors["x"]) > 1:
             raise ValueError
         return tensors
@@ -56,7 +57,7 @@ def test_the_supervisor_hears_of_each_call_and_of_its_latest_deadline(make_rig: 
         asked = [rig.enqueue(x(1), within_s=20.0), rig.enqueue(x(2), within_s=30.0)]
     for future in asked:
         future.result(PATIENCE_S)
-    assert deadlines == [30.0, 20.0, 30.0]
+    assert deadlines == [[30.0, 30.0], [20.0, 20.0], [30.0, 30.0]]
     rig.close()
     assert rig.lifecycle.earliest_deadline == float("inf")
 

@@ -6,6 +6,7 @@ HOLDING names, and waits until ``<word>.release`` is there.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import time
@@ -48,6 +49,31 @@ def hold(word: str) -> str:
 def holds(word: str) -> str:
     """Wait, many at a time."""
     _hold(word)
+    return word
+
+
+@models.model("awaits")
+async def awaits(word: str) -> str:
+    """Wait as a coroutine, which can be cancelled."""
+    (HOLDING / f"{word}.begun").touch()
+    try:
+        while not (HOLDING / f"{word}.release").exists():
+            await asyncio.sleep(LOOK_AGAIN_S)
+    except asyncio.CancelledError:
+        (HOLDING / f"{word}.cancelled").touch()
+        raise
+    return word
+
+
+@models.model("stubborn")
+async def stubborn(word: str) -> str:
+    """Wait as a coroutine that does not let itself be cancelled."""
+    (HOLDING / f"{word}.begun").touch()
+    while not (HOLDING / f"{word}.release").exists():
+        try:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        except asyncio.CancelledError:
+            (HOLDING / f"{word}.cancelled").touch()
     return word
 
 

@@ -128,6 +128,36 @@ def test_a_model_that_holds_the_interpreter_costs_itself_and_its_worker_only(
     assert server.process.poll() is None
 
 
+def test_a_coroutine_that_exceeds_the_deadline_is_cancelled_and_costs_nobody_anything(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with _start(tmp_path, 1, DEMIJOHN_DEADLINE_S=DEADLINE_S) as server:
+        holding, before = (server, tmp_path), server.workers
+        for _ in range(2):  # by the end of the second, a worker that hangs since the first would be gone
+            word, hung = begin(pool, holding, "awaits")
+            neighbours = [begin(pool, holding, model) for model in ("awaits", "holds")]
+            release(holding, *(one for one, _ in neighbours))
+            assert [asked.result() for _, asked in neighbours] == [one for one, _ in neighbours]
+            check_problem(hung.result(), 504, "deadline_exceeded")
+            until((tmp_path / f"{word}.cancelled").exists)
+        assert server.workers == before
+        assert {ask(server, "process", word="x")} == before
+        assert value_of(server, "demijohn_worker_restarts_total") == 0
+
+
+def test_a_coroutine_that_does_not_let_itself_be_cancelled_costs_its_worker(
+    hasty: Holding, pool: ThreadPoolExecutor
+) -> None:
+    server, path = hasty
+    before, restarts = server.workers, value_of(server, "demijohn_worker_restarts_total")
+    word, hung = begin(pool, hasty, "stubborn")
+    check_problem(hung.result(), 504, "deadline_exceeded")
+    until((path / f"{word}.cancelled").exists)
+    until(lambda: len(server.workers) == 2 and server.workers != before)
+    server_ready(server, 2)
+    until(lambda: value_of(server, "demijohn_worker_restarts_total") == restarts + 1)
+
+
 def value_of(server: Server, name: str, **labels: str) -> float:
     return value(server, name, prefix="/ml", **labels)
 

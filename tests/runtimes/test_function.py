@@ -1,9 +1,12 @@
 import asyncio
+import contextvars
 import datetime
 import functools
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import numpy as np
@@ -11,7 +14,15 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from demijohn.errors import BadInput, ConfigurationError, LoadError, ModelError, SignatureMismatch
+from demijohn.errors import (
+    BadInput,
+    ConfigurationError,
+    DeadlineExceeded,
+    LoadError,
+    ModelError,
+    SignatureMismatch,
+)
+from demijohn.lifecycle import call_deadline
 from demijohn.messages import Records, Rows
 from demijohn.runtimes import event_loop, framework_of, wrap
 
@@ -372,6 +383,68 @@ def test_an_async_function_may_take_all_rows_and_be_an_object():
     assert answer(wrap(functools.partial(slow)), Rows([[1]])) == {"predict": [2.0]}
 
 
+def within(seconds, call, *arguments):
+    """Call something whose deadline comes so soon."""
+
+    def call_in_time():
+        call_deadline.set(time.monotonic() + seconds)
+        return call(*arguments)
+
+    return contextvars.copy_context().run(call_in_time)
+
+
+def test_a_coroutine_is_cancelled_at_the_deadline_of_its_call():
+    cancelled = []
+
+    async def model(x: float) -> float:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(x)
+        return x
+
+    with pytest.raises(DeadlineExceeded, match="was started and did not finish"):
+        within(0.05, answer, wrap(model), Rows([[1.0], [2.0]]))
+    assert sorted(cancelled) == [1.0, 2.0]
+    assert within(60, answer, wrap(slow), Rows([[1.0]])) == {"predict": [2.0]}
+
+
+def test_a_timeout_of_a_coroutines_own_is_its_error():
+    async def model(x: float) -> float:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+        return x
+
+    with pytest.raises(TimeoutError):
+        within(60, answer, wrap(model), Rows([[1.0]]))
+
+
+def test_a_call_goes_on_while_one_of_its_coroutines_is_not_cancelled():
+    refused = threading.Event()
+    stop = []
+
+    async def model(x: float) -> float:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if x == 0:
+                raise
+            refused.set()
+            while not stop:
+                await asyncio.sleep(0.001)
+        return x
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(within, 0.05, answer, wrap(model), Rows([[0.0], [1.0]]))
+        assert refused.wait(30)
+        for _ in range(10):  # the loop had its turns
+            answer(wrap(slow), Rows([[1.0]]))
+        assert not asked.done()
+        stop.append(True)
+        with pytest.raises(DeadlineExceeded):
+            asked.result(30)
+
+
 def test_a_forked_child_starts_a_loop_of_its_own():
     runtime = wrap(slow)
     assert answer(runtime, Rows([[1]])) == {"predict": [2.0]}
@@ -491,6 +564,23 @@ def test_who_stops_asking_closes_the_generator(is_async):
     assert next(items) == 0
     items.close()
     assert closed == ["waiting" if is_async else "plain"]
+
+
+def test_an_asynchronous_generator_is_cancelled_where_its_next_item_is_late():
+    closed = []
+
+    async def stuck(n: int):
+        try:
+            yield n
+            await asyncio.Event().wait()
+        finally:
+            closed.append(n)
+
+    items = stream(wrap(stuck), Rows([[5]]))
+    assert within(60, next, items) == 5
+    with pytest.raises(DeadlineExceeded):
+        within(0.05, next, items)
+    assert closed == [5]
 
 
 def test_an_error_of_a_generator_passes_through_between_items():

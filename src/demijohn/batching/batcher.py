@@ -16,14 +16,14 @@ from itertools import pairwise
 from typing import Any
 
 from demijohn.errors import Draining, QueueFull
-from demijohn.lifecycle import Lifecycle
+from demijohn.lifecycle import Lifecycle, late
 from demijohn.messages import Tensors
 
 from .calls import Calls, Run
 from .deadlines import Deadlines
 from .observer import BatchObserver, Silence
 from .pace import Paces
-from .queue import Expired, Queue, Request, SentRequest, Tell, late
+from .queue import Expired, Queue, Request, SentRequest, Tell
 from .refusals import Refusals
 from .stream import Channel, Stream
 from .worker import Worker, dismiss, give_way

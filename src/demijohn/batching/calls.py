@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from demijohn.errors import ModelError
-from demijohn.lifecycle import Lifecycle
+from demijohn.lifecycle import Lifecycle, call_deadline, late
 from demijohn.messages import Tensors, join_rows
 
 from .observer import BatchObserver
-from .queue import Request, check_rows, late, note_times
+from .queue import Request, check_rows, note_times
 from .stream import Channel
 from .worker import Worker
 
@@ -102,7 +102,8 @@ class Calls:
     def _call(self, worker: Worker, batch: Sequence[Request], keeper: Keeper) -> Tensors | Exception:
         """Call the model once, and keep the books; returns what the model raised."""
         method, n_rows = batch[0].method, sum([request.n_rows for request in batch])
-        ticket = self._lifecycle.call_begins(max([request.deadline for request in batch]))
+        deadline = max([request.deadline for request in batch])
+        ticket, before = self._lifecycle.call_begins(deadline), call_deadline.set(deadline)
         outcome: Tensors | Exception
         try:
             outcome = self._run(
@@ -112,6 +113,7 @@ class Calls:
         except BaseException as error:  # noqa: BLE001 - foreign code; SystemExit must not end the thread
             outcome = self._as_ours(method, error)
         finally:
+            call_deadline.reset(before)
             self._lifecycle.call_ends(ticket)
         self._keep_books(worker, batch, n_rows, keeper)
         return outcome

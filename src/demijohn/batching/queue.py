@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from demijohn.errors import DeadlineExceeded, ModelError
+from demijohn.errors import ModelError
 from demijohn.messages import Tensors, count_rows
 
 from .pace import Paces
@@ -262,8 +262,3 @@ def check_rows(outputs: Tensors, n_rows: int) -> None:
     for name, values in outputs.items():
         if values.shape[:1] != (n_rows,):
             raise ModelError(f"The model returned {name!r} of shape {values.shape} for {n_rows} rows")
-
-
-def late() -> DeadlineExceeded:
-    """Return what a caller is told whose run goes on."""
-    return DeadlineExceeded("The prediction was started and did not finish before the deadline")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from demijohn.errors import DeadlineExceeded, DemijohnError, Draining
-from demijohn.lifecycle import Lifecycle
+from demijohn.lifecycle import Lifecycle, call_deadline
 
 MOST_AHEAD = 16  #: Items that are made and not yet fetched.
 _END = object()
@@ -78,10 +78,11 @@ class Channel:
                 self._timed(close)
 
     def _timed(self, step: Callable[..., Any], *arguments: Any) -> Any:
-        ticket = self._lifecycle.call_begins(self._due)
+        ticket, before = self._lifecycle.call_begins(self._due), call_deadline.set(self._due)
         try:
             return step(*arguments)
         finally:
+            call_deadline.reset(before)
             self._lifecycle.call_ends(ticket)
 
     def _put(self, item: Any) -> bool:

@@ -3,6 +3,8 @@
 Rules of this room:
 1. Its thread starts on first use and never ends; it is a daemon, so it keeps no process alive.
 2. A fork copies no threads: a child finds it dead and starts its own.
+3. What runs here is cancelled at the deadline of the call that it is part of: that costs its neighbours
+   nothing. One that does not let itself be cancelled holds its thread, for the supervisor to see.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import TypeVar
+
+from demijohn.lifecycle import call_deadline, late
 
 T = TypeVar("T")
 
@@ -41,9 +45,25 @@ _loop = _Loop()
 os.register_at_fork(after_in_child=_loop.forget_lock)
 
 
-def run_on_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the process's event loop and wait for its result, from any other thread."""
-    return asyncio.run_coroutine_threadsafe(coroutine, _loop.get()).result()
+def run_on_loop(awaitable: Awaitable[T]) -> T:
+    """Await something on the process's event loop and return its result, to any other thread.
+
+    Raises:
+        DeadlineExceeded: it was cancelled at ``call_deadline``.
+    """
+    return asyncio.run_coroutine_threadsafe(_await_in_time(awaitable), _loop.get()).result()
+
+
+async def _await_in_time(awaitable: Awaitable[T]) -> T:
+    # The thread's context has come here with the coroutine, and the loop's clock is time.monotonic().
+    limit = asyncio.timeout_at(call_deadline.get())
+    try:
+        async with limit:
+            return await awaitable
+    except TimeoutError as error:
+        if not limit.expired():  # the model's own
+            raise
+        raise late() from error
 
 
 def iterate_on_loop(items: AsyncIterator[T]) -> Iterator[T]:

@@ -181,16 +181,21 @@ async def _gather(call: Callable[[], Any]) -> list[Any]:
 
 
 async def _all_of(calls: Sequence[Callable[[], Awaitable[Any]]], concurrency: int) -> list[Any]:
-    """Await the calls of one request, a bounded number at a time; the first error ends the others."""
+    """Await the calls of one request, a bounded number at a time; the first error ends the others.
+
+    It ends when they all have: one that does not let itself be cancelled is still a call that runs.
+    """
     turns = asyncio.Semaphore(concurrency)
 
     async def take_turn(call: Callable[[], Awaitable[Any]]) -> Any:
         async with turns:
             return await call()
 
-    tasks = [asyncio.ensure_future(take_turn(call)) for call in calls]
     try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(take_turn(call)) for call in calls]
+    except BaseExceptionGroup as errors:
+        first = errors.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise first  # here, where it gets no context but its own
