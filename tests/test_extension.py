@@ -14,8 +14,8 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import demijohn
-from demijohn import BadInput, Demijohn
-from demijohn.errors import ConfigurationError, LoadError, SignatureMismatch
+from demijohn import BadInput, Demijohn, DemijohnError
+from demijohn.errors import ConfigurationError, LoadError, QueueFull, SignatureMismatch
 from demijohn.runtimes import wrap
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -221,6 +221,46 @@ def test_a_view_of_ones_own_may_use_the_models() -> None:
     for body in (records, {"instances": records}, FRAME.head(2).to_numpy().tolist()):
         answer = app.test_client().post("/price", json=body)
         assert answer.get_json()["price"] == pytest.approx(REGRESSION.predict(FRAME.head(2)).tolist())
+
+
+def app_of_a_view(error: Exception | None = None) -> Flask:
+    """Return an app whose own view predicts, or raises what is given, and which has registered our handler."""
+    app = Flask("host")
+    models = Demijohn(app)
+    models.add("diabetes", REGRESSION, example=FRAME.head(5))
+    app.register_error_handler(DemijohnError, demijohn.answer_error)
+
+    @app.post("/price")
+    def price() -> Any:
+        if error is not None:
+            raise error
+        return {"price": models["diabetes"].predict(request.json).tolist()}
+
+    return app
+
+
+def test_a_view_of_ones_own_may_refuse_rows_as_our_routes_do() -> None:
+    client = app_of_a_view().test_client()
+    headers = {"X-Request-Id": "mine"}
+    own = client.post("/price", json=[[1.0]], headers=headers)
+    ours = client.post("/ml/predict", json=[[1.0]], headers=headers)
+    assert (own.status_code, own.content_type, own.data) == (422, "application/problem+json", ours.data)
+    assert (own.headers["X-Request-Id"], own.get_json()["code"]) == ("mine", "signature_mismatch")
+    again = client.post("/price", json=[[1.0]])
+    assert again.headers["X-Request-Id"] == again.get_json()["request_id"] != "mine"
+
+
+def test_a_refusal_in_a_view_says_when_to_come_back() -> None:
+    app = app_of_a_view(QueueFull("full", headers={"Retry-After": "3"}))
+    answer = app.test_client().post("/price")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
+
+
+def test_what_is_the_operators_matter_is_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    answer = app_of_a_view(LoadError("/srv/secret.joblib is broken")).test_client().post("/price")
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert "secret.joblib" in caplog.text
 
 
 def test_a_decorator_without_a_name_is_refused_at_once() -> None:

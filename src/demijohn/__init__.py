@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from .errors import BadInput, DemijohnError
     from .extension import Demijohn, load
     from .model import Model
+    from .web.errors import answer_error
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "Client", "Demijohn", "DemijohnError", "Model", "__version__", "load"]
+__all__ = ["BadInput", "Client", "Demijohn", "DemijohnError", "Model", "__version__", "answer_error", "load"]
 
 _HOMES = {
     "BadInput": "errors",
@@ -23,6 +24,7 @@ _HOMES = {
     "Demijohn": "extension",
     "DemijohnError": "errors",
     "Model": "model",
+    "answer_error": "web.errors",
     "load": "extension",
 }
 

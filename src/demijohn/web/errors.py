@@ -12,7 +12,7 @@ import logging
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from demijohn.errors import BodyTooLarge, DemijohnError, RefusedByApp
+from demijohn.errors import BodyTooLarge, DemijohnError, RefusedByApp, RequestError, ServerError
 from demijohn.messages import Encoded
 from demijohn.protocols import PROTOCOLS, InferenceProtocol, native
 
@@ -38,6 +38,21 @@ def answer_exception(error: Exception) -> Response:
     protocol = form_of(protocol, request.environ.get("HTTP_ACCEPT"))
     status, answer = encode(refusal_of(error, request_id()), request_id(), protocol)
     return Response(answer.body, status, headers=answer.headers, content_type=answer.content_type)
+
+
+def answer_error(error: DemijohnError) -> Response:
+    """Answer, as problem+json, an error that a view of the host app let through.
+
+    It is for the app to register: ``app.register_error_handler(DemijohnError, demijohn.answer_error)``.
+    What is not about a request, such as a model file that cannot be loaded, is told to the log alone.
+    """
+    told = error
+    if not isinstance(error, (RequestError, ServerError)):
+        logger.error("request %s failed", request_id(), exc_info=error)
+        told = DemijohnError()
+    answer = native.encode_error(told, request_id())
+    headers = {**answer.headers, "X-Request-Id": request_id()}
+    return Response(answer.body, told.status, headers=headers, content_type=answer.content_type)
 
 
 def dialect_of(path: str) -> InferenceProtocol:
