@@ -19,7 +19,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 Matrix = np.ndarray[Any, Any]
 NOBODY = 65534
@@ -64,6 +64,16 @@ def hostile() -> Any:
 
 #: A scikit-learn that never was, written as long as this one.
 OTHER_VERSION = "0.9.9".ljust(len(sklearn.__version__), "9")
+
+
+def monthly() -> tuple[Any, pd.DataFrame]:
+    """A model that reads a column of dates, of which it does not say so, and what it was fitted on."""
+    days = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "x": np.arange(60.0)})
+    return make_pipeline(FunctionTransformer(_months), LinearRegression()).fit(days, days["x"]), days
+
+
+def _months(days: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"month": days["day"].dt.month, "x": days["x"]})
 
 
 def pickled_elsewhere(model: Any) -> bytes:

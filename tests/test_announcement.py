@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import Normalizer
 from tests.accelerated import Line, offer, predictor, regression
-from tests.model_files import HOSTILE, hostile, hostile_table, line, save
+from tests.model_files import HOSTILE, hostile, hostile_table, line, monthly, save
 
 from demijohn import runtimes
 from demijohn.announcement import LONGEST_BODY, curl, describe, printable
@@ -49,6 +49,15 @@ def test_any_text_survives_the_shell(text: str) -> None:
     command = curl("http://127.0.0.1:8000", "m", runtime, Settings())
     assert command.isprintable()
     assert json.loads(shlex.split(command)[-1])["instances"][0][table.columns[0]] == text
+
+
+def test_no_command_is_printed_that_does_not_work() -> None:
+    model, days = monthly()
+    printed = curl("http://127.0.0.1:8000", "m", runtimes.wrap(model), Settings())
+    assert printed.startswith("# m fails on its example")
+    assert "--example m=FILE" in printed
+    told = curl("http://127.0.0.1:8000", "m", runtimes.wrap(model, example=days.head()), Settings())
+    assert json.loads(shlex.split(told)[-1]) == {"instances": [{"day": "2024-01-01T00:00:00", "x": 0.0}]}
 
 
 def test_a_long_example_is_asked_for() -> None:

@@ -38,7 +38,10 @@ def described(**changes: Any) -> Description:
 
 
 def test_a_description_comes_back_as_it_was() -> None:
-    key, description = descriptions.key_of("keras", SHA, OPTIONS), described(warnings=("told",))
+    key, description = (
+        descriptions.key_of("keras", SHA, OPTIONS),
+        described(warnings=("told",), fails_on_example=True),
+    )
     assert descriptions.read(key) is None
     descriptions.write([key], [description])
     assert descriptions.read(key) == description

@@ -224,7 +224,7 @@ def test_a_view_of_ones_own_may_use_the_models() -> None:
 
 
 def app_of_a_view(error: Exception | None = None) -> Flask:
-    """Return an app whose own view predicts, or raises what is given, and which has registered our handler."""
+    """Return an app that has registered our handler, and whose view predicts, or raises what is given."""
     app = Flask("host")
     models = Demijohn(app)
     models.add("diabetes", REGRESSION, example=FRAME.head(5))

@@ -17,7 +17,7 @@ from . import __version__
 from .acceleration import describe_method
 from .chains import ChainRuntime
 from .config import Settings
-from .planning import example_rows, kept_plan, may_plan
+from .planning import kept_plan, may_plan, shown_rows
 from .pool import rank
 from .runtimes.base import Runtime
 
@@ -68,14 +68,19 @@ def _engine(runtime: Runtime, settings: Settings) -> str:
 
 
 def curl(url: str, name: str, runtime: Runtime, settings: Settings) -> str:
-    """Return a bash command that predicts one example row."""
+    """Return a bash command that predicts one example row; where none is known to work, a comment."""
     for every, loopback in _EVERY_ADDRESS.items():
         url = url.replace(every, loopback)
     address = f"{url}{settings.url_prefix}/models/{name}"
     key = _KEY if settings.api_key else ""
     method = next((one for one in runtime.methods if one in runtime.signature.outputs), runtime.methods[0])
     target = shlex.quote(f"{address}/{method}")
-    body = _written({"instances": example_rows(runtime, method)[:1]})
+    rows = shown_rows(runtime, method)[:1]
+    if not rows:
+        return (
+            f"# {name} fails on its example; a command for it needs one that it takes: --example {name}=FILE"
+        )
+    body = _written({"instances": rows})
     if len(body) <= LONGEST_BODY:
         return f"curl {target}{key}{_JSON} -d {shlex.quote(body)}"
     example = f"curl -s {shlex.quote(address)}{key} | python3 -c {shlex.quote(_TAKE_EXAMPLE)}"

@@ -72,6 +72,7 @@ class _File(acceleration.KeptFile, forbid_unknown_fields=True):
     known_parameters: dict[str, tuple[str, ...]]
     known_classes: dict[str, list[Any] | None]
     known_rows: list[Any]
+    fails_on_example: bool
 
     def read(self) -> Description:
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}

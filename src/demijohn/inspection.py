@@ -23,6 +23,7 @@ from .errors import DemijohnError, UntrustedArtifact
 from .examples import read_example
 from .lifecycle import Lifecycle
 from .messages import Tensors
+from .planning import example_rows, shown_rows
 from .predictor import Predictor
 from .probes import draw
 from .protocols import json_media
@@ -90,7 +91,7 @@ def _of_predictor(predictor: Predictor) -> dict[str, Any]:
         "metadata": dict(runtime.metadata),
         "methods": list(runtime.methods),
         "signature": predictor.signature.as_json(),
-        "example": {"instances": list(runtime.example_rows())},
+        "example": {"instances": shown_rows(runtime)},
         "warnings": list(runtime.warnings),
         "engine": plan["methods"][runtime.methods[0]][0]["engine"],
         "us_per_call": {method: _timings(predictor, method) for method in runtime.methods},
@@ -114,7 +115,7 @@ def _timings(predictor: Predictor, method: str) -> dict[str, float] | str:
 
 def _time(predictor: Predictor, method: str, n_rows: int) -> float:
     """Return the best of a few calls, in microseconds: the least disturbed is the truest."""
-    tensors: Tensors = draw(predictor.signature.of(method), predictor.example_rows(method), n_rows)
+    tensors: Tensors = draw(predictor.signature.of(method), example_rows(predictor.runtime, method), n_rows)
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < _TIMING_S:
         start = time.perf_counter()

@@ -197,6 +197,18 @@ def example_rows(runtime: Runtime, method: str) -> list[Any]:
     return list(runtime.example_rows() if other is None else other.example)
 
 
+def shown_rows(runtime: Runtime, method: str | None = None) -> list[Any]:
+    """Return example rows for people to send: none where the model has failed on them.
+
+    Args:
+        runtime: The model.
+        method: That takes them; None: what the model as such is said to take.
+    """
+    if getattr(runtime, "fails_on_example", False):
+        return []
+    return list(runtime.example_rows()) if method is None else example_rows(runtime, method)
+
+
 def may_plan(runtime: Runtime, settings: Settings) -> bool:
     """Say whether anything but the framework itself may come to run a model."""
     return runtime.is_callable_unasked and settings.acceleration != _OFF

@@ -24,7 +24,7 @@ from .errors import DemijohnError, MethodNotFound, ModelError, ModelRefused, Not
 from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .named_outputs import gather, methods_by_name
-from .planning import Once, Probe, Subject, example_rows, kept_plan, may_plan, plan_key
+from .planning import Once, Probe, Subject, kept_plan, may_plan, plan_key, shown_rows
 from .refusal_texts import first_line
 from .runtimes.base import Runtime, StreamingRuntime
 
@@ -239,8 +239,8 @@ class Predictor:
             raise self._told(method, error) from error
 
     def example_rows(self, method: str) -> list[Any]:
-        """Return rows that fit what a method accepts; see ``Runtime.example_rows``."""
-        return example_rows(self.runtime, method)
+        """Return rows that a method accepts, for people to send; see ``shown_rows``."""
+        return shown_rows(self.runtime, method)
 
     def count(self, response: InferenceResponse) -> None:
         """Count a call that nobody else has counted: that of an engine, for a caller in Python."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from tests.model_files import line, save
+from tests.model_files import line, monthly, save
 
 from demijohn.errors import ConfigurationError, LoadError, Problem, UntrustedArtifact
 from demijohn.messages import Rows
@@ -36,6 +36,12 @@ def test_what_comes_back_says_all_that_the_model_says_itself() -> None:
     assert there.classes("predict_proba") == runtime.classes("predict_proba")
     assert there.parameters("predict") == runtime.parameters("predict")
     assert there.example_rows() == list(runtime.example_rows())
+
+
+def test_a_model_that_fails_on_its_example_does_so_elsewhere_too() -> None:
+    model, days = monthly()
+    assert load_apart(lambda: wrap(model)).fails_on_example
+    assert not load_apart(lambda: wrap(model, example=days.head())).fails_on_example
 
 
 def test_a_model_that_is_elsewhere_cannot_be_run_here() -> None:

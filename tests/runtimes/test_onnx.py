@@ -219,6 +219,14 @@ def test_an_example_that_does_not_fit_is_refused() -> None:
 # What it says of itself ---------------------------------------------------------------------
 
 
+def test_a_graph_that_fails_on_its_example_says_so() -> None:
+    refused = runtime(onnx_models.lookup(), example=[99])
+    assert refused.fails_on_example
+    assert ["give one that it takes" in warning for warning in refused.warnings] == [True]
+    taken = runtime(onnx_models.lookup(), example=[1])
+    assert (taken.fails_on_example, taken.warnings) == (False, ())
+
+
 def test_a_file_says_who_made_it() -> None:
     proto = affine(
         producer_name="us", doc_string="Three numbers of four.", model_version=3, domain="test.example"

@@ -16,6 +16,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
@@ -29,6 +30,7 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+from tests.model_files import monthly
 
 from demijohn.errors import ConfigurationError, SignatureMismatch
 from demijohn.messages import Records, Rows
@@ -486,6 +488,24 @@ def test_an_example_that_is_no_input_of_the_model_is_refused(example, complaint)
 def test_an_example_with_other_columns_is_refused_by_name():
     with pytest.raises(ConfigurationError, match="it lacks 'size'; the model does not know 'siez'"):
         wrap(fitted(), example=FRAME.rename(columns={"size": "siez"}))
+
+
+@pytest.mark.parametrize("out_of_bounds", ["nan", "clip", "raise"])
+def test_the_example_of_an_isotonic_regression_is_where_it_has_learnt(out_of_bounds: str) -> None:
+    runtime = wrap(IsotonicRegression(out_of_bounds=out_of_bounds).fit([100.0, 200.0], [1.0, 2.0]))
+    assert runtime.example_rows() == [[100.0]]
+    assert runtime.run("predict", {"inputs": np.array([[100.0]])}, {})["predict"].tolist() == [1.0]
+    assert wrap(runtime.estimator, example=[100.0, 200.0]).signature.layout == "vector"
+
+
+def test_a_model_that_fails_on_its_example_says_so() -> None:
+    model, days = monthly()
+    guessed = wrap(model)
+    assert guessed.fails_on_example
+    assert [warning for warning in guessed.warnings if "give one that it takes" in warning]
+    told = wrap(model, example=days.head())
+    assert not told.fails_on_example
+    assert told.warnings == ()
 
 
 def test_an_instant_in_an_example_is_written_as_iso_8601():

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from tests.accelerated import Line, offer, regression
+from tests.model_files import monthly
 from tests.servers import until
 from tests.web.rig import CLASSIFIER, REGRESSION, check_problem, make_client
 
@@ -83,6 +84,28 @@ def test_a_version_and_an_alias_are_described_as_they_are() -> None:
     assert client.get("/ml/models/m/versions/10").get_json()["classes"] is not None
     for path in ("versions/11", "aliases/nobody"):
         check_problem(client.get(f"/ml/models/m/{path}"), 404, "version_not_found")
+
+
+def test_an_example_that_the_model_fails_on_is_not_shown() -> None:
+    app = Flask("host")
+    models = Demijohn(app)
+    model, days = monthly()
+    models.add("guessed", model)
+    models.add("told", model, example=days.head())
+    models.chain("chained", ["guessed", "guessed"])
+    client = app.test_client()
+    guessed = client.get("/ml/models/guessed").get_json()
+    msgspec.convert(guessed, answers.ModelDescription, strict=True)
+    assert guessed["example"] == {"instances": []}
+    assert ["give one" in warning for warning in guessed["warnings"]] == [True]
+    assert client.get("/ml/models/chained").get_json()["example"] == {"instances": []}
+    told = client.get("/ml/models/told").get_json()
+    assert told["warnings"] == []
+    answer = client.post("/ml/models/told/predict", json=told["example"])
+    assert answer.get_json()["predictions"] == pytest.approx(list(range(5)))
+    examples = client.get("/ml/openapi.json").get_json()["components"]["examples"]
+    assert [name for name in examples if name.startswith("told.")]
+    assert not [name for name in examples if name.startswith("guessed.")]
 
 
 def test_who_asks_for_a_model_has_its_plan_settled(monkeypatch: pytest.MonkeyPatch) -> None:

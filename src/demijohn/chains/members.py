@@ -138,6 +138,7 @@ class ChainRuntime:
         )
         self.concurrency = max(member.runtime.concurrency for member in members)
         self.warnings: tuple[str, ...] = ()
+        self.fails_on_example: bool = getattr(first.runtime, "fails_on_example", False)
         self.sha256: str | None = None
         self.survives_fork = all(member.runtime.survives_fork for member in members)
         self.metadata: Mapping[str, str] = {}

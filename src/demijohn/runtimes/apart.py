@@ -53,6 +53,7 @@ class Description:
     known_parameters: Mapping[str, tuple[str, ...]]
     known_classes: Mapping[str, list[Any] | None]
     known_rows: Sequence[Any]
+    fails_on_example: bool
 
     def digest(self) -> str | None:
         return self.known_digest
@@ -224,4 +225,5 @@ def describe(runtime: Runtime) -> Description:
         known_parameters={method: runtime.parameters(method) for method in runtime.methods},
         known_classes={method: runtime.classes(method) for method in runtime.methods},
         known_rows=list(runtime.example_rows()),
+        fails_on_example=getattr(runtime, "fails_on_example", False),
     )

@@ -23,7 +23,7 @@ from demijohn.signature import Signature, TensorSpec, as_json_value
 from .base import Joining
 from .boosted_trees import BoostedTrees
 from .digests import KNOWN
-from .examples import Example, as_inputs, probe, read_example
+from .examples import FAILS_ON_EXAMPLE, Example, as_inputs, probe, read_example
 from .outputs import name_outputs
 
 logger = logging.getLogger("demijohn")
@@ -120,7 +120,6 @@ class BoosterRuntime:
         self.features = tuple(features)
         self.methods = tuple(methods)
         self.concurrency = concurrency or 1
-        self.warnings: tuple[str, ...] = ()
         self.sha256: str | None = None
         self._digest: list[str | None] = []  # what ``digest`` found out, once it was asked
         known = _signature(self.features)
@@ -132,6 +131,8 @@ class BoosterRuntime:
             else example.rows_for(self.signature)
         )
         self.signature = self.signature.with_outputs(self._probe())
+        self.fails_on_example = not self.signature.outputs  #: See ``planning.shown_rows``.
+        self.warnings: tuple[str, ...] = (FAILS_ON_EXAMPLE,) if self.fails_on_example else ()
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         """Run one method; see ``Runtime.run``."""

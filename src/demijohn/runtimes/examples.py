@@ -117,6 +117,12 @@ class Example:
         return Signature("matrix", (replace(spec, dtype=given.dtype, shape=given.shape, nullable=nullable),))
 
 
+#: A warning of a runtime that ``fails_on_example``.
+FAILS_ON_EXAMPLE = (
+    "it fails on its example, which is therefore not shown: give one that it takes (example=, --example FILE)"
+)
+
+
 def read_example(example: Any) -> Example | None:
     """Read an example; None stays None.
 

@@ -16,7 +16,7 @@ from demijohn.messages import Tensors
 from demijohn.signature import TensorSpec, output_specs
 
 from .base import Joining
-from .examples import read_example
+from .examples import FAILS_ON_EXAMPLE, read_example
 from .graph_inputs import (
     Feeder,
     GraphInput,
@@ -94,6 +94,9 @@ class GraphRuntime:
         self._feed = Feeder(graph.inputs, self.signature)
         self._example: Sequence[Any] = [] if given is None else given.rows_for(self.signature)
         outputs = self._probe(example_tensors(self.signature, self._example)) if given else self._make_up()
+        self.fails_on_example = not outputs  #: See ``planning.shown_rows``.
+        if given and self.fails_on_example:
+            self.warnings += (FAILS_ON_EXAMPLE,)
         self.signature = self.signature.with_outputs(
             {method: self._specs(method, found) for method, found in outputs.items()}
         )

@@ -23,7 +23,7 @@ from demijohn.signature import Signature, TensorSpec, as_json_value
 
 from .base import Joining
 from .digests import digest_of
-from .examples import Example, as_inputs, probe, read_example
+from .examples import FAILS_ON_EXAMPLE, Example, as_inputs, probe, read_example
 from .frames import FrameBuilder, natural
 from .object_graph import estimators_in
 from .outputs import name_outputs
@@ -105,7 +105,6 @@ class SklearnRuntime:
         self.framework_version = _version()
         self.methods = methods_of(estimator)
         self.concurrency = concurrency
-        self.warnings: tuple[str, ...] = ()
         self.sha256: str | None = None
         self._digest: list[str | None] = []  # what ``digest`` found out, once it was asked
         self._parameters = {method: parameters_of(estimator, method) for method in self.methods}
@@ -118,6 +117,8 @@ class SklearnRuntime:
             _example_rows(reading, self.signature) if example is None else example.rows_for(self.signature)
         )
         self.signature = self.signature.with_outputs(self._probe())
+        self.fails_on_example = not self.signature.outputs  #: See ``planning.shown_rows``.
+        self.warnings: tuple[str, ...] = (FAILS_ON_EXAMPLE,) if self.fails_on_example else ()
 
     def run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         """Run one method; see ``Runtime.run``.
@@ -230,7 +231,7 @@ def _example_rows(reading: Reading, signature: Signature) -> list[Any]:
         return [reading.text]
     pairs = _pairs(reading, signature)
     if signature.layout == "matrix":
-        return [[_cell_of(spec.dtype, column.value) for spec, column in pairs] or [0.0]]
+        return [[_cell_of(spec.dtype, column.value) for spec, column in pairs] or [reading.number]]
     return [{spec.name: _cell_of(spec.dtype, column.value) for spec, column in pairs if not spec.is_optional}]
 
 

@@ -61,6 +61,7 @@ class Reading:
     columns: Sequence[Column] = field(default_factory=tuple)
     is_frame: bool = False  #: It was fitted on a DataFrame.
     text: str = "a text"  #: A plausible text, for a model of texts.
+    number: float = 0.0  #: A plausible number, for a model that does not know its columns.
 
 
 def read_estimator(estimator: Any) -> Reading:
@@ -75,7 +76,8 @@ def read_estimator(estimator: Any) -> Reading:
     names = known(estimator, "feature_names_in_")
     n_columns = len(names) if names is not None else known(estimator, "n_features_in_")
     if n_columns is None:
-        return Reading(_matrix_signature([], -1))
+        # An isotonic regression does not say that it takes one column, but where that begins.
+        return Reading(_matrix_signature([], -1), number=float(known(estimator, "X_min_") or 0.0))
     columns = [Column() for _ in range(int(n_columns))]
     for flow in follow(estimator, [Flow(column) for column in columns]):
         if flow.source is not None and flow.is_raw and flow.source.dtype is None:

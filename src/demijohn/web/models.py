@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from demijohn.planning import shown_rows
 from demijohn.predictor import Predictor
 from demijohn.protocols import json_media
 
@@ -56,7 +57,7 @@ def show_model(name: str, version: str | None = None, alias: str | None = None) 
                 method: list(shown.runtime.parameters(method)) for method in shown.runtime.methods
             },
             "signature": shown.signature.as_json(),
-            "example": {"instances": list(shown.runtime.example_rows())},
+            "example": {"instances": shown_rows(shown.runtime)},
             "plan": shown.plan(),
             "warnings": list(shown.runtime.warnings),
         }

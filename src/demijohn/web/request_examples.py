@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demijohn.messages import Records, Rows, plain
+from demijohn.planning import shown_rows
 from demijohn.predictor import Predictor
 from demijohn.protocols import v2_tensors
 
@@ -69,7 +70,7 @@ def csv_example(predictor: Predictor, method: str) -> str | None:
 
 def v2_example(predictor: Predictor) -> dict[str, Any] | None:
     """Return a body of the Open Inference Protocol; None where its datatypes do not hold the rows."""
-    rows = list(predictor.runtime.example_rows())[:_FEW]
+    rows = shown_rows(predictor.runtime)[:_FEW]
     specs = predictor.signature.inputs
     if not rows or any(spec.dtype == "object" for spec in specs):
         return None
