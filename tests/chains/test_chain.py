@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -305,6 +306,21 @@ def test_a_chain_is_as_ready_as_its_members() -> None:
     assert made.state == "failed"
     with pytest.raises(NotReady, match="Model 'c' is failed: m0 is gone"):
         ask(made, X)
+
+
+def test_a_coroutine_in_a_chain_is_cancelled_at_the_deadline_of_the_whole() -> None:
+    cancelled = threading.Event()
+
+    async def stuck(x: float) -> float:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return x
+
+    with pytest.raises(DeadlineExceeded):
+        ask(chain(stuck, stuck), [[1.0]], within_s=0.1)
+    assert cancelled.wait(10)
 
 
 def test_a_member_that_hangs_ends_the_request_at_its_deadline() -> None:

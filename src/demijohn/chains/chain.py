@@ -16,7 +16,7 @@ from typing import Any
 from demijohn.batching import BatchObserver, Stream, Waiting
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, NotReady
-from demijohn.lifecycle import Lifecycle
+from demijohn.lifecycle import Lifecycle, call_deadline
 from demijohn.messages import InferenceResponse, Tensors, count_rows
 from demijohn.predictor import Predictor, State
 
@@ -192,8 +192,7 @@ class ChainPredictor(Predictor):
         return given
 
     def _run(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
-        # The caller has its own deadline, and the supervisor knows it: this one only ends what waits.
-        return self._pass_on(method, tensors, parameters, monotonic() + self.deadline_s)
+        return self._pass_on(method, tensors, parameters, call_deadline.get())
 
     def _pass_on(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
