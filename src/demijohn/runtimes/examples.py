@@ -119,7 +119,8 @@ class Example:
 
 #: A warning of a runtime that ``fails_on_example``.
 FAILS_ON_EXAMPLE = (
-    "it fails on its example, which is therefore not shown: give one that it takes (example=, --example FILE)"
+    "it fails on its example, which is therefore not shown: give one that it takes "
+    "(example=, --example FILE; dates need a DataFrame, Parquet or Arrow)"
 )
 
 
