@@ -12,25 +12,10 @@ import pytest
 
 from demijohn import kernels
 from demijohn.kernels import Network, absent
+from demijohn.kernels.kinds import Kind
 
 pytestmark = pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
 
-(
-    DENSE,
-    AFFINE,
-    RELU,
-    CAPPED,
-    ELU,
-    SELU,
-    SIGMOID,
-    SILU,
-    TANH,
-    SOFTPLUS,
-    SOFTSIGN,
-    EXPONENTIAL,
-    GELU,
-    SOFTMAX,
-) = range(14)
 LARGEST = 1e9
 RNG = np.random.default_rng(0)
 
@@ -45,22 +30,22 @@ def softmax(x: Any) -> Any:
 
 
 FUNCTIONS: dict[str, tuple[tuple[int, float], Any]] = {
-    "relu": ((RELU, 0.0), lambda x: np.maximum(x, 0)),
-    "leaky relu": ((RELU, 0.25), lambda x: np.where(x > 0, x, 0.25 * x)),
-    "capped": ((CAPPED, 1.5), lambda x: np.clip(x, 0, 1.5)),
-    "elu": ((ELU, 0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
+    "relu": ((Kind.RELU, 0.0), lambda x: np.maximum(x, 0)),
+    "leaky relu": ((Kind.RELU, 0.25), lambda x: np.where(x > 0, x, 0.25 * x)),
+    "capped": ((Kind.CAPPED, 1.5), lambda x: np.clip(x, 0, 1.5)),
+    "elu": ((Kind.ELU, 0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
     "selu": (
-        (SELU, 0.0),
+        (Kind.SELU, 0.0),
         lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
     ),
-    "sigmoid": ((SIGMOID, 0.0), lambda x: 1 / (1 + np.exp(-x))),
-    "silu": ((SILU, 0.0), lambda x: x / (1 + np.exp(-x))),
-    "tanh": ((TANH, 0.0), np.tanh),
-    "softplus": ((SOFTPLUS, 0.0), lambda x: np.log1p(np.exp(x))),
-    "softsign": ((SOFTSIGN, 0.0), lambda x: x / (1 + np.abs(x))),
-    "exponential": ((EXPONENTIAL, 0.0), np.exp),
-    "gelu": ((GELU, 0.0), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
-    "softmax": ((SOFTMAX, 0.0), softmax),
+    "sigmoid": ((Kind.SIGMOID, 0.0), lambda x: 1 / (1 + np.exp(-x))),
+    "silu": ((Kind.SILU, 0.0), lambda x: x / (1 + np.exp(-x))),
+    "tanh": ((Kind.TANH, 0.0), np.tanh),
+    "softplus": ((Kind.SOFTPLUS, 0.0), lambda x: np.log1p(np.exp(x))),
+    "softsign": ((Kind.SOFTSIGN, 0.0), lambda x: x / (1 + np.abs(x))),
+    "exponential": ((Kind.EXPONENTIAL, 0.0), np.exp),
+    "gelu": ((Kind.GELU, 0.0), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
+    "softmax": ((Kind.SOFTMAX, 0.0), softmax),
 }
 
 
@@ -78,7 +63,7 @@ def test_layers_are_products_and_sums(widths: tuple[int, ...], n_rows: int) -> N
     wanted = rows.astype(np.float64)
     for weights, bias in layers:
         wanted = wanted @ weights + bias
-    got = run(Network(widths[0], LARGEST, tuple((DENSE, *layer) for layer in layers)), rows)
+    got = run(Network(widths[0], LARGEST, tuple((Kind.DENSE, *layer) for layer in layers)), rows)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max(initial=1))
 
 
@@ -93,31 +78,31 @@ def test_each_function_is_what_it_is_called(step: tuple[int, float], function: A
 
 def test_an_affine_step_takes_away_multiplies_and_adds() -> None:
     minus, times, plus, rows = floats(7), floats(7), floats(7), floats(3, 7)
-    got = run(Network(7, LARGEST, ((AFFINE, minus, times, plus),)), rows)
+    got = run(Network(7, LARGEST, ((Kind.AFFINE, minus, times, plus),)), rows)
     np.testing.assert_allclose(got, (rows - minus) * times + plus, rtol=1e-5, atol=1e-6)
 
 
 def test_a_softmax_of_large_numbers_does_not_overflow() -> None:
-    got = run(Network(2, LARGEST, ((SOFTMAX, 0.0),)), np.array([[1e8, 0], [-1e8, -1e8]], np.float32))
+    got = run(Network(2, LARGEST, ((Kind.SOFTMAX, 0.0),)), np.array([[1e8, 0], [-1e8, -1e8]], np.float32))
     np.testing.assert_array_equal(got, [[1, 0], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2e9, -2e9])
 def test_a_number_that_is_none_or_huge_is_not_answered(value: float) -> None:
     rows = floats(9, 3)
-    network = Network(3, LARGEST, ((DENSE, floats(3, 2), floats(2)), (RELU, 0.0)))
+    network = Network(3, LARGEST, ((Kind.DENSE, floats(3, 2), floats(2)), (Kind.RELU, 0.0)))
     assert network.run(rows, np.empty((9, 2), np.float32)) == 0
     rows[8, 2] = value
     assert network.run(rows, np.empty((9, 2), np.float32)) == 1
 
 
 def test_an_answer_that_overflows_is_not_given() -> None:
-    network = Network(1, LARGEST, ((EXPONENTIAL, 0.0),))
+    network = Network(1, LARGEST, ((Kind.EXPONENTIAL, 0.0),))
     assert network.run(np.array([[1], [100]], np.float32), np.empty((2, 1), np.float32)) == 1
 
 
 def test_any_number_of_threads_may_run_it() -> None:
-    network = Network(8, LARGEST, ((DENSE, floats(8, 600), floats(600)), (TANH, 0.0)))
+    network = Network(8, LARGEST, ((Kind.DENSE, floats(8, 600), floats(600)), (Kind.TANH, 0.0)))
     some = [floats(300, 8) for _ in range(4)]
     wanted, got = [run(network, rows) for rows in some], [[] for _ in some]  # type: ignore[var-annotated]
 
@@ -150,20 +135,20 @@ WEIGHTS, BIAS = floats(3, 2), floats(2)
         ((3, LARGEST, (("0", WEIGHTS, BIAS),)), TypeError),
         ((3, LARGEST, ((14, 0.0),)), ValueError),
         ((3, LARGEST, ((-1, 0.0),)), ValueError),
-        ((3, LARGEST, ((RELU, "much"),)), TypeError),
-        ((3, LARGEST, ((RELU, 0.0, 0.0),)), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS),)), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS[:1]),)), ValueError),
-        ((2, LARGEST, ((DENSE, WEIGHTS, BIAS),)), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS), (DENSE, WEIGHTS, BIAS))), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS.astype(np.float64), BIAS),)), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS, BIAS.astype(np.float64)),)), ValueError),
-        ((3, LARGEST, ((DENSE, WEIGHTS[:, :0], BIAS[:0]),)), ValueError),
-        ((3, LARGEST, ((DENSE, BIAS, BIAS),)), ValueError),
-        ((3, LARGEST, ((DENSE, None, BIAS),)), TypeError),
-        ((3, LARGEST, ((DENSE, np.asfortranarray(WEIGHTS), BIAS),)), ValueError),
-        ((3, LARGEST, ((AFFINE, BIAS, BIAS, BIAS),)), ValueError),
-        ((3, LARGEST, ((AFFINE, WEIGHTS[:, 0].copy(), WEIGHTS[:, 0].copy(), BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.RELU, "much"),)), TypeError),
+        ((3, LARGEST, ((Kind.RELU, 0.0, 0.0),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS, BIAS[:1]),)), ValueError),
+        ((2, LARGEST, ((Kind.DENSE, WEIGHTS, BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS, BIAS), (Kind.DENSE, WEIGHTS, BIAS))), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS.astype(np.float64), BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS, BIAS.astype(np.float64)),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, WEIGHTS[:, :0], BIAS[:0]),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, BIAS, BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.DENSE, None, BIAS),)), TypeError),
+        ((3, LARGEST, ((Kind.DENSE, np.asfortranarray(WEIGHTS), BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.AFFINE, BIAS, BIAS, BIAS),)), ValueError),
+        ((3, LARGEST, ((Kind.AFFINE, WEIGHTS[:, 0].copy(), WEIGHTS[:, 0].copy(), BIAS),)), ValueError),
     ],
 )
 def test_what_is_no_network_is_refused(arguments: Any, error: type[Exception]) -> None:
@@ -187,7 +172,7 @@ def test_what_is_no_network_is_refused(arguments: Any, error: type[Exception]) -
 )
 def test_rows_that_do_not_fit_are_refused(rows: Any, answers: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
-        Network(3, LARGEST, ((DENSE, WEIGHTS, BIAS),)).run(rows, answers)
+        Network(3, LARGEST, ((Kind.DENSE, WEIGHTS, BIAS),)).run(rows, answers)
 
 
 def test_without_the_kernels_there_is_none() -> None:

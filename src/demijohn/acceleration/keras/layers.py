@@ -19,7 +19,7 @@ from demijohn.messages import Array
 from . import convolutions, recurrent, reshaping
 from .activations import activate
 from .graph import Graph, Value
-from .weights import read
+from .weights import read, scale_and_shift
 
 #: From a graph, a layer and its inputs to the name of the result.
 Convert = Callable[[Graph, Any, Sequence[Value]], str]
@@ -96,15 +96,10 @@ def softmax(graph: Graph, layer: Any, inputs: Sequence[Value]) -> str:
 def batch_normalization(graph: Graph, layer: Any, inputs: Sequence[Value]) -> str:
     """Scale and shift by what was seen in training."""
     axis = layer.axis % inputs[0].rank
-    inverse = 1.0 / np.sqrt(read(layer.moving_variance).astype(np.float64) + layer.epsilon)
-    if layer.scale:
-        inverse = inverse * read(layer.gamma)
-    shift = -read(layer.moving_mean) * inverse
-    if layer.center:
-        shift = shift + read(layer.beta)
+    scale, shift = scale_and_shift(layer)
     # Along the last axis numpy's rule of broadcasting needs no ones.
     sizes = (-1, *(1,) * (inputs[0].rank - 1 - axis))
-    scaled = graph.node("Mul", graph.as_float(inputs[0]), graph.constant(inverse.reshape(sizes)))
+    scaled = graph.node("Mul", graph.as_float(inputs[0]), graph.constant(scale.reshape(sizes)))
     return graph.node("Add", scaled, graph.constant(shift.reshape(sizes)))
 
 

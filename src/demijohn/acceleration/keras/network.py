@@ -18,11 +18,12 @@ import numpy as np
 
 from demijohn import kernels
 from demijohn.acceleration.engine import FLOAT32, Part, StepAside, Unconvertible
+from demijohn.kernels.kinds import Kind
 from demijohn.messages import Array, Tensors
 
 from .conversion import MODELS, check_call, functional_of
 from .engine import LARGEST
-from .weights import read
+from .weights import read, scale_and_shift
 
 if TYPE_CHECKING:
     from . import Model
@@ -32,40 +33,22 @@ MAX_WEIGHT_BYTES = 16 * 2**20
 
 Step = tuple[Any, ...]  #: As ``kernels.Network`` takes it.
 
-#: Kinds of steps: those of ``Kind`` in kernels/_network.h.
-(
-    DENSE,
-    AFFINE,
-    RELU,
-    CAPPED,
-    ELU,
-    SELU,
-    SIGMOID,
-    SILU,
-    TANH,
-    SOFTPLUS,
-    SOFTSIGN,
-    EXPONENTIAL,
-    GELU,
-    SOFTMAX,
-) = range(14)
-
 #: Keras' activation functions; None: it does nothing.
 ACTIVATIONS: Mapping[str, Step | None] = {
-    "elu": (ELU, 1.0),
-    "exponential": (EXPONENTIAL, 0.0),
-    "gelu": (GELU, 0.0),
-    "leaky_relu": (RELU, 0.2),
+    "elu": (Kind.ELU, 1.0),
+    "exponential": (Kind.EXPONENTIAL, 0.0),
+    "gelu": (Kind.GELU, 0.0),
+    "leaky_relu": (Kind.RELU, 0.2),
     "linear": None,
-    "relu": (RELU, 0.0),
-    "relu6": (CAPPED, 6.0),
-    "selu": (SELU, 0.0),
-    "sigmoid": (SIGMOID, 0.0),
-    "silu": (SILU, 0.0),
-    "softmax": (SOFTMAX, 0.0),
-    "softplus": (SOFTPLUS, 0.0),
-    "softsign": (SOFTSIGN, 0.0),
-    "tanh": (TANH, 0.0),
+    "relu": (Kind.RELU, 0.0),
+    "relu6": (Kind.CAPPED, 6.0),
+    "selu": (Kind.SELU, 0.0),
+    "sigmoid": (Kind.SIGMOID, 0.0),
+    "silu": (Kind.SILU, 0.0),
+    "softmax": (Kind.SOFTMAX, 0.0),
+    "softplus": (Kind.SOFTPLUS, 0.0),
+    "softsign": (Kind.SOFTSIGN, 0.0),
+    "tanh": (Kind.TANH, 0.0),
 }
 
 
@@ -170,18 +153,13 @@ def _activation(function: Any) -> Iterator[Step]:
 def _dense(layer: Any) -> Iterator[Step]:
     weights = read(layer.kernel)
     bias = np.zeros(weights.shape[1]) if layer.bias is None else read(layer.bias)
-    yield DENSE, _floats(weights), _floats(bias)
+    yield Kind.DENSE, _floats(weights), _floats(bias)
     yield from _activation(layer.activation)
 
 
 def _batch_normalization(layer: Any) -> Iterator[Step]:
-    inverse = 1.0 / np.sqrt(read(layer.moving_variance).astype(np.float64) + layer.epsilon)
-    if layer.scale:
-        inverse = inverse * read(layer.gamma)
-    shift = -read(layer.moving_mean) * inverse
-    if layer.center:
-        shift = shift + read(layer.beta)
-    yield AFFINE, _floats(np.zeros_like(inverse)), _floats(inverse), _floats(shift)
+    scale, shift = scale_and_shift(layer)
+    yield Kind.AFFINE, _floats(np.zeros_like(scale)), _floats(scale), _floats(shift)
 
 
 def _normalization(layer: Any) -> Iterator[Step]:
@@ -189,20 +167,25 @@ def _normalization(layer: Any) -> Iterator[Step]:
         raise Unconvertible("the inverse of a normalization is not known to the kernel")
     mean, variance = (np.asarray(read(part)).reshape(-1) for part in (layer.mean, layer.variance))
     deviation = np.maximum(np.sqrt(variance), np.float32(1e-7))
-    yield AFFINE, _floats(mean), _floats(1.0 / deviation.astype(np.float64)), _floats(np.zeros_like(mean))
+    yield (
+        Kind.AFFINE,
+        _floats(mean),
+        _floats(1.0 / deviation.astype(np.float64)),
+        _floats(np.zeros_like(mean)),
+    )
 
 
 def _relu(layer: Any) -> Iterator[Step]:
     if layer.threshold or (layer.negative_slope and layer.max_value is not None):
         raise Unconvertible("this form of ReLU is not known to the kernel")
     slope = float(layer.negative_slope or 0.0)
-    yield (RELU, slope) if layer.max_value is None else (CAPPED, float(layer.max_value))
+    yield (Kind.RELU, slope) if layer.max_value is None else (Kind.CAPPED, float(layer.max_value))
 
 
 def _softmax(layer: Any) -> Iterator[Step]:
     if layer.axis not in (-1, 1):  # a list of axes has no hash
         raise Unconvertible("softmax along another axis than the last is not known to the kernel")
-    yield SOFTMAX, 0.0
+    yield Kind.SOFTMAX, 0.0
 
 
 def _nothing(layer: Any) -> Iterator[Step]:
@@ -220,12 +203,12 @@ LAYERS: Mapping[str, Callable[[Any], Iterator[Step]]] = {
     "BatchNormalization": _batch_normalization,
     "Dense": _dense,
     "Dropout": _nothing,
-    "ELU": lambda layer: iter([(ELU, float(layer.alpha))]),
+    "ELU": lambda layer: iter([(Kind.ELU, float(layer.alpha))]),
     "Flatten": _nothing,  # of lines
     "GaussianDropout": _nothing,
     "GaussianNoise": _nothing,
     "Identity": _nothing,
-    "LeakyReLU": lambda layer: iter([(RELU, float(layer.negative_slope))]),
+    "LeakyReLU": lambda layer: iter([(Kind.RELU, float(layer.negative_slope))]),
     "Normalization": _normalization,
     "ReLU": _relu,
     "Softmax": _softmax,
