@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.protocols.test_json_records import SPECS, assert_alike, both_ways
+from tests.protocols.test_json_records import NAMES, assert_alike, both_ways, signatures
 
 from demijohn import kernels
 from demijohn.messages import RecordCells, Rows, as_written
@@ -15,7 +15,6 @@ from demijohn.protocols import csv_media
 from demijohn.protocols.pieces import Bounds, rows_in
 from demijohn.signature import Signature, TensorSpec
 
-NAMES = ("a", "b", "c")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(str)
 COLUMNS = st.sampled_from(
     [
@@ -30,14 +29,6 @@ COLUMNS = st.sampled_from(
         st.just(""),
     ]
 )
-
-
-@st.composite
-def signatures(draw: st.DrawFn) -> Signature:
-    specs = tuple(draw(SPECS)(name) for name in NAMES[: draw(st.integers(1, 3))])
-    if draw(st.integers(0, 9)) == 0:
-        return Signature("matrix", (TensorSpec("a", shape=(-1, len(specs))),))
-    return Signature("table", specs)
 
 
 @st.composite

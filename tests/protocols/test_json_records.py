@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.test_record_blocks import assert_same
 
 from demijohn import kernels
 from demijohn.config import Settings
@@ -85,13 +85,7 @@ def assert_alike(got: Any, wanted: Any) -> None:
     if isinstance(wanted, tuple):
         assert got == wanted
         return
-    assert list(got) == list(wanted)
-    for name, array in wanted.items():
-        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
-        assert got[name].flags.c_contiguous
-        assert got[name].flags.writeable
-        np.testing.assert_array_equal(got[name], array)
-        assert list(map(type, got[name].tolist())) == list(map(type, array.tolist()))
+    assert_same(got, wanted)
 
 
 def both_ways(validate: Callable[[], Any]) -> tuple[Any, Any]:
