@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -64,15 +65,20 @@ def write_models(names: list[str], folder: Path) -> dict[str, dict[int, bytes]]:
 
 
 class Responder:
-    """As Granian's, but nobody hears the answer."""
+    """As Granian's, but nobody hears more of an answer than its status."""
 
-    status = 0
+    def __init__(self) -> None:
+        self._statuses: SimpleQueue[int] = SimpleQueue()  # a model's own thread may answer
 
     def response_bytes(self, status: int, headers: Any, body: bytes) -> None:
         del headers, body
-        self.status = status
+        self._statuses.put(status)
 
     response_iter = response_bytes
+
+    def status(self) -> int:
+        """Wait for the next answer; returns its status."""
+        return self._statuses.get(timeout=_START_S)
 
 
 class Stream:
@@ -144,7 +150,7 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     from demijohn.protocols import native
     from demijohn.request_body import RequestBody
     from demijohn.web.bodies import read_body
-    from demijohn.web.inference import Route, begin_route, read_head
+    from demijohn.web.inference import Later, Route, begin_route, read_head
 
     services, settings, predictor = worker.services, worker.settings, worker.predictor(name)
     environ, responder, stream = environ_of(name, body), Responder(), Stream(body)
@@ -173,14 +179,23 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
     words = "\n".join((*environ, *environ.values()))
 
     def in_lane() -> Any:
-        return worker.lane.answer_whole(environ, words, None, fresh(), monotonic())
+        answer = worker.lane.answer_whole(environ, words, None, fresh(), monotonic())
+        return answer if isinstance(answer, tuple) else answer.wait()
+
+    def prediction() -> Any:
+        answer = begin_route(services, route, environ, fresh(), monotonic(), head)
+        return answer.finish(answer.waiting.outcome()) if isinstance(answer, Later) else answer
 
     def scope() -> dict[str, Any]:
         return {**environ, "wsgi.input": stream}
 
-    worker.gateway(responder, scope())
-    if responder.status != 200:
-        raise SystemExit(f"{name}: answered {responder.status} in process")
+    def through_gateway() -> int:
+        worker.gateway(responder, scope())
+        return responder.status()
+
+    status = through_gateway()
+    if status != 200:
+        raise SystemExit(f"{name}: answered {status} in process")
     observe, version = services.metrics.observe_request, predictor.version
     idle = {} if is_own else {"queue": idle_queue(worker, tensors)}
     return label, idle | {
@@ -191,9 +206,9 @@ def parts_of(worker: Worker, name: str, body: bytes) -> tuple[str, dict[str, Cal
         "answer": lambda: predictor.answer("predict", validate(), {}, monotonic() + 30),
         "encode": lambda: native.encode(response, request, native.JSON),
         "count": lambda: observe(name, version, "predict", 200, 1e-4, response.n_rows, response.inference_s),
-        "prediction": lambda: begin_route(services, route, environ, fresh(), monotonic(), head),
+        "prediction": prediction,
         "lane": in_lane,
-        "gateway": lambda: worker.gateway(responder, scope()),
+        "gateway": through_gateway,
         "nothing": lambda: None,
         "scope": scope,
     }
