@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.dialect_clients import CLIENTS
 
 from demijohn.config import Settings
@@ -94,7 +95,7 @@ class Losing(Honest):
 class Shortening(Honest):
     def encode(self, response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
         outputs = {name: array[:1] for name, array in response.outputs.items()}
-        return super().encode(response._replace(outputs=outputs), request, media_type)
+        return super().encode(replace(response, outputs=outputs), request, media_type)
 
 
 class Scribbling(Honest):
@@ -111,7 +112,7 @@ class Counting(Honest):
     def encode(self, response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
         self.n_answers += 1
         answer = super().encode(response, request, media_type)
-        return answer._replace(headers={"X-Number": str(self.n_answers)})
+        return replace(answer, headers={"X-Number": str(self.n_answers)})
 
 
 class Trusting(Honest):
@@ -153,7 +154,7 @@ class Curt(Honest):
 
 class Headless(Honest):
     def encode_error(self, error: DemijohnError, request_id: str) -> Encoded:
-        return super().encode_error(error, request_id)._replace(headers={})
+        return replace(super().encode_error(error, request_id), headers={})
 
 
 class Blaming(Honest):

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from msgspec.structs import replace
 
 from . import runtimes
 from .config import Settings
@@ -187,7 +188,7 @@ def _predict(predictor: Predictor, method: str, pieces: Iterator[Tensors]) -> In
         beginning = [join_rows(list(pieces))] if method in predictor.not_joined else []
     answers = [predictor.answer(method, piece, {}, _deadline()) for piece in chain(beginning, pieces)]
     outputs = join_rows([answer.outputs for answer in answers])
-    return answers[0]._replace(outputs=outputs, n_rows=count_rows(outputs))
+    return replace(answers[0], outputs=outputs, n_rows=count_rows(outputs))
 
 
 # Progress -------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Rules of this room:
 2. ``Rows``, ``Matrix``, ``RecordCells``, ``Records``, ``Columns``, ``NamedTensors``, ``RowArray``,
    ``ArrayColumns``, ``RawTensor`` and ``ImageBody`` are what a client wrote, read but not yet checked;
    ``Tensors`` have passed the signature.
-3. An image stays as it was written until the signature says where it belongs: before that nobody
+3. What every request makes is a msgspec ``Struct``: a named tuple of Python takes four times as long to make.
+4. An image stays as it was written until the signature says where it belongs: before that nobody
    knows whether it is one, nor which pixels are wanted.
 """
 
@@ -14,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Array = npt.NDArray[Any]
 Tensors = dict[str, Array]  #: Named arrays; axis 0 is the row.
@@ -59,8 +61,7 @@ class Rows:
     images: ImageReader | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(slots=True)
-class Matrix:
+class Matrix(Struct):
     """Rows of numbers, read into one array.
 
     An array does not say whether a number was written 3 or 3.0, nor can it be refused cell by cell:
@@ -174,7 +175,7 @@ Inputs = WrittenInputs | Matrix | RecordCells | BinaryInputs
 _NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
-class InferenceRequest(NamedTuple):
+class InferenceRequest(Struct, frozen=True):
     """A decoded request, not yet checked against a signature."""
 
     inputs: Inputs
@@ -185,7 +186,7 @@ class InferenceRequest(NamedTuple):
     note: Any = None  #: What the protocol itself needs to know again when it writes the answer.
 
 
-class InferenceResponse(NamedTuple):
+class InferenceResponse(Struct, frozen=True):
     """An answer, ready to be encoded."""
 
     outputs: Tensors  #: One entry named after the method, or several named ones.
@@ -199,7 +200,7 @@ class InferenceResponse(NamedTuple):
     asked: float = 0.0  #: When the inputs had passed the signature, on ``time.monotonic()``'s clock.
 
 
-class Encoded(NamedTuple):
+class Encoded(Struct, frozen=True):
     """Bytes for the wire."""
 
     body: bytes

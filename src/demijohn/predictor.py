@@ -17,6 +17,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, Literal, cast
 
+from msgspec.structs import replace
+
 from .acceleration import Engine, Engines, StepAside, open_cache, settle, take_kept
 from .batching import Batcher, BatchObserver, Stream, Waiting
 from .config import Settings
@@ -157,7 +159,7 @@ class Predictor:
             self.count(answer)  # of the first, whoever asks tells the metrics
         outputs = gather(names, {answer.method: answer.outputs for answer in answers})
         classes = next((answer.classes for answer in answers if answer.classes is not None), None)
-        return answers[0]._replace(outputs=outputs, classes=classes)
+        return replace(answers[0], outputs=outputs, classes=classes)
 
     def answer(
         self, method: str, tensors: Tensors, parameters: Mapping[str, Any], deadline: float
@@ -178,15 +180,9 @@ class Predictor:
             outputs = self._try(engine, method, tensors) if start < deadline else None
             if outputs is not None:
                 inference_s = monotonic() - start
+                classes = self._classes[method]
                 return InferenceResponse(
-                    outputs,
-                    self.name,
-                    self.version,
-                    method,
-                    n_rows,
-                    self._classes[method],
-                    inference_s,
-                    start,
+                    outputs, self.name, self.version, method, n_rows, classes, inference_s, start
                 )
         return Waiting(
             self.batcher, method, tensors, parameters, deadline, self._respond(method, n_rows, start)

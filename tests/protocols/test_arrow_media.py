@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from msgspec.structs import replace
 
 from demijohn.config import Settings
 from demijohn.errors import BodyTooLarge, DecodeError, NotAcceptable, RequestError, SignatureMismatch
@@ -332,7 +333,7 @@ def test_an_answer_is_a_column_named_after_the_method() -> None:
 
 
 def test_a_matrix_is_a_column_for_each_of_its_own_and_classes_are_told() -> None:
-    response = answer_of(predict_proba=np.arange(4.0).reshape(2, 2))._replace(classes=["a", 1])
+    response = replace(answer_of(predict_proba=np.arange(4.0).reshape(2, 2)), classes=["a", 1])
     table = read(encode(response))
     assert table.to_pydict() == {"predict_proba_0": [0, 2], "predict_proba_1": [1, 3]}
     assert table.schema.metadata[b"classes"] == b'["a",1]'

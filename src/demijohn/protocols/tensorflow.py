@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from demijohn.config import Settings
 from demijohn.errors import (
@@ -89,7 +90,7 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         body, settings, lambda document: _read_rows(document, body, images), json_words.parse
     )
     if request.note is None:  # an array at once: there is one key in the object, and it is no other
-        return request._replace(note=_ROW if b'"instances"' in body else _COLUMN)
+        return replace(request, note=_ROW if b'"instances"' in body else _COLUMN)
     return request
 
 

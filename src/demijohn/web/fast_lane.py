@@ -149,12 +149,12 @@ class FastLane:
 
     def dress(self, status: int, answer: Encoded, environ: WSGIEnvironment, request_id: str) -> Whole:
         """Put the headers round an answer."""
-        body, content_type, given = answer
+        content_type, given = answer.content_type, answer.headers
         headers = (
             [*given.items(), ("Content-Type", content_type)] if given else [("Content-Type", content_type)]
         )
         headers += guards.own_headers(self._services, environ, request_id, given)
-        return status, headers, body
+        return status, headers, answer.body
 
     def _check(self, environ: WSGIEnvironment) -> None:
         services = self._services

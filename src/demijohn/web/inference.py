@@ -208,8 +208,7 @@ def _finish(
 ) -> Encoded:
     """Write an answer, and count it."""
     protocol, verb, media_type, answer_encoding = form
-    _, name, version, method, n_rows, _, inference_s, asked = response
-    answered = monotonic()
+    method, answered = response.method, monotonic()
     try:
         plain = protocol.encode(response, inference, media_type)
         answer = (
@@ -219,8 +218,10 @@ def _finish(
         _count_error(shared, predictor, method, protocol, environ, entered, error)
         raise
     now = monotonic()
-    around_s = (asked - arrived, now - answered)
-    shared.metrics.observe_request(name, version, method, OK, now - entered, n_rows, inference_s, around_s)
+    shared.metrics.observe_request(
+        response.model, response.version, method, OK, now - entered, response.n_rows, response.inference_s,
+        (response.asked - arrived, now - answered),
+    )  # fmt: skip
     if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
         _count_nonfinite(shared, predictor, response)
     return answer
