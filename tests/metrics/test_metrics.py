@@ -147,12 +147,14 @@ def test_a_name_that_nobody_registered_becomes_no_label(metrics: Metrics) -> Non
     for i in range(100):
         metrics.observe_request(f"ghost-{i}", str(i), f"method-{i}", 404, 0.001, 0)
         metrics.observe_request("iris", f"v{i}", "predict", 404, 0.001, 0)
+        metrics.observe_request("iris", f"v{i}", "predict", 200, 0.001, 2, 0.0005)
     text = metrics.render()[0].decode()
     assert "ghost" not in text
     assert "v7" not in text
     nameless = {"model": "", "version": "", "method": ""}
     assert value(samples_of(text.encode()), "requests_total", **nameless, status="404") == 200
-    assert not metrics._requests
+    assert value(samples_of(text.encode()), "rows_total", **nameless) == 200
+    assert not metrics._refused and not metrics._answered
 
 
 def test_what_finds_no_place_is_told_once_not_shown_and_harms_nothing(

@@ -291,7 +291,10 @@ add_type(PyObject *module, const char *name, PyType_Spec *spec)
 static int
 fill_module(PyObject *module)
 {
-    return add_type(module, "Forest", &forest_spec) < 0 ? -1 : add_type(module, "Network", &network_spec);
+    if (add_type(module, "Forest", &forest_spec) < 0 || add_type(module, "Network", &network_spec) < 0) {
+        return -1;
+    }
+    return add_type(module, "Tally", &tally_spec);
 }
 
 static PyMethodDef functions[] = {

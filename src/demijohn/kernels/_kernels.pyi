@@ -55,6 +55,32 @@ class Network:
     # 0, or not if some value is not its to answer. (n_rows, n_features) to (n_rows, n_outputs), float32.
     def run(self, rows: Array, out: Array, /) -> int: ...
 
+class Tally:
+    """Where the answers of one method are counted."""
+
+    # places: requests, duration_s*, rows, answered_s, read_s, write_s, last, sizes*, joined*, inference_s*, step_s.
+    # Of the histograms (*), that of the sum; the counts follow, one per bound and one more.
+    def __new__(
+        cls,
+        values: memoryview[float],
+        seconds: tuple[float, ...],
+        sizes: tuple[float, ...],
+        places: tuple[int, ...],
+    ) -> Self: ...
+    # The last two where the model was called for this answer alone: how long, and where calls of so many rows are
+    # counted (the sum, then the count).
+    def add(
+        self,
+        now: float,
+        duration_s: float,
+        n_rows: int,
+        read_s: float,
+        write_s: float,
+        inference_s: float = ...,
+        size: int = ...,
+        /,
+    ) -> None: ...
+
 def add_to(values: memoryview[float], /, *pairs: float) -> None: ...
 def find_numbers(body: bytes, max_bytes: int, /) -> tuple[tuple[str, ...], str, int, int, int] | None: ...
 def read_cells(text: bytes, begin: int, max_rows: int, /) -> tuple[int, int, int, int, bytearray] | None: ...

@@ -9,4 +9,7 @@
 /* add_to(values: writable buffer of float64, place: int, amount: float, ...) -> None */
 PyObject *add_to(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 
+/* Tally(values, seconds, sizes, places): add(...) counts one answer, as the stub says. */
+extern PyType_Spec tally_spec;
+
 #endif

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sysconfig
 import threading
+from bisect import bisect_left
 from typing import NoReturn
 
 WHY_NOT = (
@@ -72,6 +73,50 @@ def add_to(values: memoryview[float], /, *pairs: float) -> None:
     with _adding[0]:
         for place, amount in zip(pairs[::2], pairs[1::2], strict=True):
             values[int(place)] += amount
+
+
+class Tally:
+    """Where the answers of one method are counted; see the package's ``Tally``."""
+
+    def __init__(
+        self,
+        values: memoryview[float],
+        seconds: tuple[float, ...],
+        sizes: tuple[float, ...],
+        places: tuple[int, ...],
+    ) -> None:
+        self._values = values
+        self._bounds = seconds, sizes
+        self._places = places
+
+    def add(
+        self,
+        now: float,
+        duration_s: float,
+        n_rows: int,
+        read_s: float,
+        write_s: float,
+        inference_s: float | None = None,
+        size: int = 0,
+        /,
+    ) -> None:
+        """Count one answer."""
+        seconds, sizes = self._bounds
+        requests, duration, rows, answered, read, write, last, size_of, joined, inference, step = self._places
+        pairs: list[float] = [
+            requests, 1.0, *_in_histogram(duration, seconds, duration_s), rows, n_rows, answered, duration_s,
+            read, read_s, write, write_s,
+        ]  # fmt: skip
+        if inference_s is not None:
+            pairs += _in_histogram(size_of, sizes, n_rows) + _in_histogram(joined, sizes, 1.0)
+            pairs += [*_in_histogram(inference, seconds, inference_s), step, inference_s]
+            pairs += [size, inference_s, size + 1, 1.0]
+        add_to(self._values, *pairs)
+        self._values[last] = now
+
+
+def _in_histogram(place: int, bounds: tuple[float, ...], amount: float) -> list[float]:
+    return [place, amount, place + 1 + bisect_left(bounds, amount), 1.0]
 
 
 def _forget_lock() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from demijohn.kernels import add_to
+from demijohn.kernels import Tally, add_to
 from demijohn.lifecycle import Lifecycle
 
 from .families import (
@@ -83,7 +83,8 @@ class Metrics:
         self._ledger: Ledger | None = None
         # A mapping holds its file open, and by that our parent's lock: let go of it.
         self._values: memoryview[float] = memoryview(b"").cast("d")
-        self._requests: dict[tuple[str, str, str, int], Positions] = {}
+        self._answered: dict[tuple[str, str, str], tuple[Tally, Sizes]] = {}
+        self._refused: dict[tuple[str, str, str, int], Positions] = {}
         self._calls: dict[tuple[str, str, str], Call] = {}
         self._singles: dict[tuple[str, ...], int] = {}
 
@@ -124,32 +125,16 @@ class Metrics:
                 or the model's observer has heard of it.
             around_s: That reading and checking the body took, and writing the answer, in seconds.
         """
-        key = (model, version, method, status)
-        requests, duration, rows, *answer = self._requests.get(key) or self._place_request(key)
-        bucket = duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)
-        if not answer:
-            add_to(self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows)
+        if status != _OK:
+            self._count_refused((model, version, method, status), duration_s, n_rows)
             return
-        answered, read, write, last = answer
-        read_s, write_s = around_s
-        self._values[last] = time.time()
+        method_of = (model, version, method)
+        tally, by_size = self._answered.get(method_of) or self._place_answers(method_of)
         if inference_s is None:
-            add_to(
-                self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows,
-                answered, duration_s, read, read_s, write, write_s,
-            )  # fmt: skip
+            tally.add(time.time(), duration_s, n_rows, *around_s)
             return
-        called = key[:3]
-        sizes, joined, inference, step, _, by_size = self._calls.get(called) or self._place_call(called)
-        size = by_size.get(n_rows) or self._place_size(called, n_rows)
-        # As most are, in one call: that costs as much as the half of its pairs.
-        add_to(
-            self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows,
-            answered, duration_s, read, read_s, write, write_s,
-            sizes, n_rows, sizes + 1 + bisect_left(_SIZE_BOUNDS, n_rows), 1.0, joined, 1.0, joined + 1, 1.0,
-            inference, inference_s, inference + 1 + bisect_left(_DURATION_BOUNDS, inference_s), 1.0,
-            step, inference_s, size, inference_s, size + 1, 1.0,
-        )  # fmt: skip
+        size = by_size.get(n_rows) or self._place_size(self._known(method_of), n_rows)
+        tally.add(time.time(), duration_s, n_rows, *around_s, inference_s, size)
 
     def observe_nonfinite(self, model: str, version: str, method: str, n_numbers: int) -> None:
         """Count numbers that are NaN or infinite, in an answer of a registered model."""
@@ -200,24 +185,42 @@ class Metrics:
         with self._lock:
             return self._open().place(family, labels)
 
-    def _place_request(self, key: tuple[str, str, str, int]) -> Positions:
-        model, version, method, status = key
-        named = (model, version, method) if (model, version) in self._models else ("", "", "")
-        positions: Positions = (
+    def _place_answers(self, method_of: tuple[str, str, str]) -> tuple[Tally, Sizes]:
+        named = self._known(method_of)
+        request = self._place_request(named, _OK)
+        around = (
+            self._place(ANSWERED, named),
+            self._place(STEPS, (*named, "read")),
+            self._place(STEPS, (*named, "write")),
+            self._place(LAST, named),
+        )
+        *call, _, by_size = self._place_call(named)
+        tally = Tally(self._values, DURATION.bounds, BATCH_ROWS.bounds, (*request, *around, *call))
+        if named == method_of:  # a name that is not ours is not kept either: a client could fill memory
+            self._answered[method_of] = (tally, by_size)
+        return tally, by_size
+
+    def _known(self, method_of: tuple[str, str, str]) -> tuple[str, str, str]:
+        return method_of if method_of[:2] in self._models else ("", "", "")
+
+    def _place_request(self, named: tuple[str, str, str], status: int) -> Positions:
+        return (
             self._place(REQUESTS, (*named, str(status))),
             self._place(DURATION, named),
             self._place(ROWS, named),
         )
-        if status == _OK:
-            positions += (
-                self._place(ANSWERED, named),
-                self._place(STEPS, (*named, "read")),
-                self._place(STEPS, (*named, "write")),
-                self._place(LAST, named),
-            )
-        if named[0] == model:  # a name that is not ours is not kept either: a client could fill memory
-            self._requests[key] = positions
-        return positions
+
+    def _count_refused(self, key: tuple[str, str, str, int], duration_s: float, n_rows: int) -> None:
+        """Count a request that got another status than 200."""
+        positions = self._refused.get(key)
+        if positions is None:
+            named = self._known(key[:3])
+            positions = self._place_request(named, key[3])
+            if named == key[:3]:
+                self._refused[key] = positions
+        requests, duration, rows = positions
+        bucket = duration + 1 + bisect_left(_DURATION_BOUNDS, duration_s)
+        add_to(self._values, requests, 1.0, duration, duration_s, bucket, 1.0, rows, n_rows)
 
     def _count(self, family: Family, labels: Labels, amount: float) -> None:
         position = self._single(family, labels)
