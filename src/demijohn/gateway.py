@@ -200,14 +200,16 @@ class Gateway:
 
     def _parting(self, headers: Headers, body: RequestBody, scope: Mapping[str, Any]) -> Headers:
         """Return the headers as they go out with a whole answer: some end their connection."""
-        if body.is_left_over and "HTTP_EXPECT" not in scope:
+        is_left_over = body.is_left_over
+        if is_left_over and "HTTP_EXPECT" not in scope:
             body.skip_short_rest()
-        return self._ending(headers, body)
+            is_left_over = body.is_left_over
+        return self._ending(headers, is_left_over=is_left_over)
 
-    def _ending(self, headers: Headers, body: RequestBody) -> Headers:
+    def _ending(self, headers: Headers, *, is_left_over: bool) -> Headers:
         # The HTTP layer ends a connection rather than read what nobody asked for, and does not say so:
         # the client's next request on it would be lost.
-        if self.n_to_part or self._lifecycle.is_draining or body.is_left_over:
+        if is_left_over or self.n_to_part or self._lifecycle.is_draining:
             self.n_to_part = max(0, self.n_to_part - 1)  # threads may miss each other: it is counted anew
             headers = [header for header in headers if header[0].lower() != "connection"]
             headers.append(("connection", "close"))
@@ -231,8 +233,9 @@ class Gateway:
             headers = self._parting(headers, body, scope)
             responder.response_bytes(start.status, _without_length(headers, whole), whole)
             return
-        headers = self._ending(headers, body)
-        if body.is_left_over:
+        is_left_over = body.is_left_over
+        headers = self._ending(headers, is_left_over=is_left_over)
+        if is_left_over:
             headers = _marked(headers)
             body.answer = StreamedAnswer(wire_bytes(start.status, headers) + _CHUNKED_BYTES)
         responder.response_iter(start.status, headers, _Pieces(pieces, body.answer))

@@ -154,7 +154,8 @@ def test_a_name_that_nobody_registered_becomes_no_label(metrics: Metrics) -> Non
     nameless = {"model": "", "version": "", "method": ""}
     assert value(samples_of(text.encode()), "requests_total", **nameless, status="404") == 200
     assert value(samples_of(text.encode()), "rows_total", **nameless) == 200
-    assert not metrics._refused and not metrics._answered
+    assert not metrics._refused
+    assert not metrics._answered
 
 
 def test_what_finds_no_place_is_told_once_not_shown_and_harms_nothing(

@@ -63,7 +63,7 @@ Network = _kernels.Network
 #: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs,
 #: one caller at a time; ``values`` is a memoryview of float64. Without the kernels it does so, but slower.
 add_to = _kernels.add_to
-#: ``Tally(values, seconds, sizes, places)`` adds what is counted of one answer: see ``metrics``, and the stub.
+#: ``Tally(values, seconds, sizes, places)`` adds what is counted of one answer: see the stub.
 #: Without the kernels it does so, but slower.
 Tally = _kernels.Tally
 

@@ -58,8 +58,8 @@ class Network:
 class Tally:
     """Where the answers of one method are counted."""
 
-    # places: requests, duration_s*, rows, answered_s, read_s, write_s, last, sizes*, joined*, inference_s*, step_s.
-    # Of the histograms (*), that of the sum; the counts follow, one per bound and one more.
+    # places: requests, duration_s*, rows, answered_s, read_s, write_s, last, sizes*, joined*, inference_s*,
+    # step_s. Of the histograms (*), that of the sum; the counts follow, one per bound and one more.
     def __new__(
         cls,
         values: memoryview[float],
@@ -67,8 +67,8 @@ class Tally:
         sizes: tuple[float, ...],
         places: tuple[int, ...],
     ) -> Self: ...
-    # The last two where the model was called for this answer alone: how long, and where calls of so many rows are
-    # counted (the sum, then the count).
+    # The last two where the model was called for this answer alone: how long, and where calls of so many
+    # rows are counted (the sum, then the count).
     def add(
         self,
         now: float,

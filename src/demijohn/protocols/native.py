@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, ModelError, NotAcceptable, UnsupportedMediaType
 from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Inputs, Tensors
@@ -40,6 +42,7 @@ ANSWERS = (JSON, CSV, ARROW, ARROW_FILE, PARQUET, NPY, NPZ, *LINES)
 BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
 STREAMED = (CSV, ARROW, *LINES)  #: Media types that ``decode_stream`` and ``encode_stream`` know.
 
+_FLOAT64 = np.dtype(np.float64)
 _ROW_WRITERS: Mapping[str, Callable[[str], RowWriter]] = {
     CSV: CsvWriter,
     ARROW: arrow_pieces.ArrowWriter,
@@ -149,16 +152,10 @@ def encode_stream(media_type: str) -> RowWriter:
 def encode(response: InferenceResponse, request: InferenceRequest, media_type: str) -> Encoded:
     """Write an answer; see ``InferenceProtocol.encode``."""
     del request  # the native answer has one form
-    write = _WRITERS.get(media_type)
-    if write is not None:
-        return Encoded(write(response), media_type)
-    if media_type in STREAMED:
-        writer = encode_stream(media_type)
-        return Encoded(writer.write(response) + writer.end(), writer.content_type)
-    outputs, method = response.outputs, response.method
-    is_plain = len(outputs) == 1 and method in outputs
+    if media_type != JSON:
+        return _encode_otherwise(response, media_type)
     document: dict[str, Any] = {
-        "predictions": json_media.writable(outputs[method]) if is_plain else _records_of(outputs),
+        "predictions": _predictions(response.outputs, response.method),
         "model": response.model,
         "version": response.version,
     }
@@ -170,8 +167,21 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
         raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
 
 
-def _records_of(outputs: Tensors) -> list[dict[str, Any]]:
-    return json_forms.records_of({name: json_media.writable(array) for name, array in outputs.items()})
+def _predictions(outputs: Tensors, method: str) -> Any:
+    if len(outputs) != 1 or method not in outputs:
+        return json_forms.records_of({name: json_media.writable(array) for name, array in outputs.items()})
+    array = outputs[method]
+    if array.size == 1 and (array.dtype is _FLOAT64 or array.dtype.kind in "iub"):
+        return array.tolist()  # orjson takes longer to look at an array than to write one number
+    return json_media.writable(array)
+
+
+def _encode_otherwise(response: InferenceResponse, media_type: str) -> Encoded:
+    write = _WRITERS.get(media_type)
+    if write is not None:
+        return Encoded(write(response), media_type)
+    writer = encode_stream(media_type)
+    return Encoded(writer.write(response) + writer.end(), writer.content_type)
 
 
 #: How an answer is written in the forms that are not JSON or text for a spreadsheet.
