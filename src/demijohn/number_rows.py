@@ -40,8 +40,8 @@ class NumberRows:
         self._row = _plain_row(inputs, is_table=self._is_table)
         self._dtype = np.dtype(inputs[0].dtype) if self._row is not None else _FLOAT64
 
-    def take(self, matrix: Matrix) -> Array | None:
-        """Return rows that were read as numbers, columns in our order; None: they are to be read again."""
+    def take(self, matrix: Matrix) -> Tensors | None:
+        """Take rows that were read as numbers; None: they are to be read again."""
         if matrix.n_missing and not self._is_nullable:
             return None
         numbers = matrix.numbers
@@ -54,7 +54,13 @@ class NumberRows:
             numbers = ordered
         if self._row is None or not _is_fit(numbers.shape[1:], self._row):
             return None
-        return numbers if self._dtype == _FLOAT64 else narrow(numbers, self._dtype)
+        if self._dtype is not _FLOAT64:
+            short = narrow(numbers, self._dtype)
+            if short is None:
+                return None
+            numbers = short
+        # Each column in one piece, as a table made of columns has it.
+        return self._by_name(np.ascontiguousarray(numbers.T) if self._is_table else numbers)
 
     def _in_order(self, numbers: Array, columns: Sequence[str]) -> Array | None:
         """Return columns in the order of the signature; None where they are others."""
@@ -91,11 +97,6 @@ class NumberRows:
         if isinstance(inputs, NamedTensors) and self._is_matrix and len(inputs.tensors) == 1:
             return next(iter(inputs.tensors.values()))
         return None
-
-    def name(self, numbers: Array) -> Tensors:
-        """Return the tensors that rows are which ``take`` returned."""
-        # Each column in one piece, as a table made of columns has it.
-        return self._by_name(np.ascontiguousarray(numbers.T) if self._is_table else numbers)
 
     def _by_name(self, numbers: Array) -> Tensors:
         if self._is_table:

@@ -259,12 +259,12 @@ class Predictor:
         Raises:
             QueueFull: too much waits, and no engine answers this method beside the queue.
         """
-        if not self.needs_no_queue(method):
+        if method not in self._engines.whole:
             self.batcher.check_room()
 
     def needs_no_queue(self, method: str) -> bool:
         """Say whether some requests of a method are answered in their own thread."""
-        return self._engines.needs_no_queue(method)
+        return method in self._engines.whole
 
     def answers_here(self, method: str, n_rows: int) -> bool:
         """Say whether so many rows, without parameters, are answered in the request's own thread."""

@@ -132,9 +132,9 @@ class Signature:
             SignatureMismatch: with row and column of up to 20 problems.
         """
         if isinstance(inputs, Matrix):
-            numbers = self._numbers.take(inputs)
-            if numbers is not None:
-                return self._numbers.name(numbers)
+            tensors = self._numbers.take(inputs)
+            if tensors is not None:
+                return tensors
             inputs = inputs.again()
         if isinstance(inputs, RecordCells):
             tensors = self._plain_cells.take(inputs)

@@ -31,7 +31,7 @@ def engines() -> Engines:
 def test_nothing_runs_what_nobody_planned() -> None:
     engines = Engines(["predict"], "proving")
     assert engines.choose("predict", 1) is engines.choose_own("predict", 1) is None
-    assert not engines.needs_no_queue("predict")
+    assert "predict" not in engines.whole
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_rows_choose_the_engine(engines: Engines, n_rows: int, expected: Line | 
 
 
 def test_a_method_with_a_whole_engine_for_some_rows_needs_no_queue(engines: Engines) -> None:
-    assert engines.needs_no_queue("predict")
+    assert "predict" in engines.whole
     engines.take("predict", chosen((None, "unchecked")))
-    assert not engines.needs_no_queue("predict")
+    assert "predict" not in engines.whole
 
 
 def test_a_long_call_runs_on_the_models_thread_and_not_by_the_next_engine() -> None:
@@ -77,7 +77,7 @@ def test_an_engine_that_fails_is_dropped_once_and_the_plan_says_so(
     for _ in range(2):
         engines.drop("predict", WHOLE, KeyError("x"))
     assert [engines.choose("predict", n_rows) for n_rows in (1, 22, 23)] == [None, None, INNER]
-    assert not engines.needs_no_queue("predict")
+    assert "predict" not in engines.whole
     plan = engines.as_json()
     assert plan["refused"] == [{"engine": "numpy", "method": "predict", "why": "failed with KeyError"}]
     assert [(one["up_to_rows"], one["engine"]) for one in plan["methods"]["predict"]] == [

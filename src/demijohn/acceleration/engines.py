@@ -43,7 +43,8 @@ class Engines:
         self._dropped: list[Refused] = []
         self._tables: dict[str, Table] = {}
         self._own: dict[str, Table] = {}
-        self._whole: frozenset[str] = frozenset()
+        #: Methods whose requests may be answered without waiting for the model's thread.
+        self.whole: frozenset[str] = frozenset()
 
     def choose(self, method: str, n_rows: int) -> Engine | None:
         """Return what runs a call on the model's thread; None is the framework."""
@@ -59,10 +60,6 @@ class Engines:
                 if n_rows <= most_rows:
                     return engine
         return None
-
-    def needs_no_queue(self, method: str) -> bool:
-        """Say whether requests of a method may be answered without waiting for the model's thread."""
-        return method in self._whole
 
     def take(self, method: str, chosen: Chosen) -> None:
         """Use what was chosen for a method, from now on."""
@@ -94,7 +91,7 @@ class Engines:
         self._tables = {**self._tables, method: table}
         self._own = {**self._own, method: own}
         is_whole = any(engine is not None for _, engine in own)
-        self._whole = self._whole | {method} if is_whole else self._whole - {method}
+        self.whole = self.whole | {method} if is_whole else self.whole - {method}
 
     def times_us(self, method: str) -> Mapping[str, Mapping[int, float | None]]:
         """Return the measured times of a method, by engine and rows per call, in microseconds."""
