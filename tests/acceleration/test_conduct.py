@@ -35,13 +35,10 @@ def test_a_constant_that_is_handed_out_is_shared_memory() -> None:
     assert watch(lambda rows: constant[: len(rows)]) == "two of its results share memory"
 
 
-def test_a_constant_that_nobody_can_write_to_may_be_handed_out() -> None:
+def test_a_constant_that_nobody_can_write_to_is_not_a_users_own() -> None:
     constant = np.ones(100)
-    seen = constant[:]
-    seen.flags.writeable = False
-    assert watch(lambda rows: seen[: len(rows)]) == "two of its results share memory"
     constant.flags.writeable = False
-    assert watch(lambda rows: constant[: len(rows)]) is None
+    assert watch(lambda rows: constant[: len(rows)]) == "two of its results share memory"
 
 
 @pytest.mark.parametrize(

@@ -111,14 +111,14 @@ def labels_by_sign(scores: Callable[[Array], Array], labels: Sequence[Any] | Arr
         labels: Two.
         gap: Rounding may decide of a score that is nearer to 0, but not 0.
     """
-    known = _frozen(labels)
+    known = np.array(labels)
 
     def finish(sums: Array) -> Array | None:
         found = scores(sums)
         if len(found) == 1:
             score = float(found[0])
             best = score > 0
-            return None if -gap < score < gap and score else known[best : best + 1]
+            return None if -gap < score < gap and score else known[best : best + 1].copy()
         distance = np.abs(found)
         if ((distance < gap) & (distance > 0)).any():
             return None
@@ -135,7 +135,7 @@ def labels_of_best(scores: Callable[[Array], Array], labels: Sequence[Any] | Arr
         labels: At least two.
         gap: Rounding may decide between scores that differ by less, but do differ.
     """
-    known = _frozen(labels)
+    known = np.array(labels)
 
     def finish(sums: Array) -> Array | None:
         found = scores(sums)
@@ -143,7 +143,7 @@ def labels_of_best(scores: Callable[[Array], Array], labels: Sequence[Any] | Arr
             row = found[0].tolist()
             first, second = sorted(row)[:-3:-1]
             best = row.index(first)
-            return None if 0 < first - second < gap else known[best : best + 1]
+            return None if 0 < first - second < gap else known[best : best + 1].copy()
         ordered = np.partition(found, found.shape[1] - 2, axis=1)
         distance = ordered[:, -1] - ordered[:, -2]
         if ((distance < gap) & (distance > 0)).any():
@@ -151,13 +151,6 @@ def labels_of_best(scores: Callable[[Array], Array], labels: Sequence[Any] | Arr
         return np.asarray(known[found.argmax(axis=1)])
 
     return finish
-
-
-def _frozen(labels: Sequence[Any] | Array) -> Array:
-    """Copy labels, so that an answer may be a view of them and nobody can write to it."""
-    known = np.array(labels)
-    known.flags.writeable = False
-    return known
 
 
 def typical_values(trees: BoostedTrees) -> list[float]:

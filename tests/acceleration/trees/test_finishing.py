@@ -43,6 +43,15 @@ def test_the_first_of_equal_scores_wins_in_one_row_as_in_many(scores):
     assert [name(row[np.newaxis])[0] for row in scores] == expected.tolist()
 
 
+@given(arrays(np.float64, SHAPES, elements=st.floats(0, 100)), st.integers(1, 200))
+def test_the_highest_mean_names_one_row_as_many(sums, n_trees):
+    classes = np.arange(sums.shape[1]) * 10
+    name = finishing.labels_of_mean(n_trees, classes)
+    expected = classes.take(np.argmax(sums / n_trees, axis=1))
+    assert name(sums).tolist() == expected.tolist()
+    assert [name(row[np.newaxis])[0] for row in sums] == expected.tolist()
+
+
 @pytest.mark.parametrize(("includes_zero", "expected"), [(True, "aabbb"), (False, "aaaab")])
 def test_a_label_by_sign_says_what_zero_is(includes_zero, expected):
     scores = np.array([[-1.0], [-1e-300], [-0.0], [0.0], [1e-300]])

@@ -51,8 +51,7 @@ def test_an_answer_that_is_written_to_does_not_change_the_next():
     step = naive.step(read(model, "predict"))
     row = models.X[:1]
     answer = step(row)
-    with pytest.raises(ValueError, match="read-only"):
-        answer[0] = "other"
+    answer[0] = "other"
     assert is_same(step(row), model.predict(row))
 
 

@@ -51,8 +51,9 @@ class Program:
         if isinstance(result, np.ndarray):
             if not result.ndim or len(result) != len(rows):
                 raise StepAside("the result has another number of rows")
-            # A request and its answer share no memory.
-            is_shared = result is rows or (result.base is not None and np.may_share_memory(result, rows))
+            # A request and its answer share no memory. A view's base is what was viewed, or what that views.
+            base = result.base
+            is_shared = result is rows or (base is not None and (base is rows or base is rows.base))
             return {self.method: result.copy() if is_shared else result}
         if isinstance(result, list) and result and all(isinstance(part, np.ndarray) for part in result):
             return {f"output_{index}": part for index, part in enumerate(result)}

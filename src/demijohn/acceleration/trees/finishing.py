@@ -18,31 +18,46 @@ from demijohn.messages import Array
 
 Finish = Callable[[Array], Any]
 
+_FEW = 8  #: Classes.
+
 
 def labels_of(scores: Finish, classes: Array) -> Finish:
     """Name the class of the highest score, the first of equals."""
-    classes = _frozen(classes)
 
     def finish(sums: Array) -> Array:
         found: Array = scores(sums)
         if len(found) == 1:  # a slice is a fifth of what take costs
             best = int(found.argmax())
-            return classes[best : best + 1]
+            return classes[best : best + 1].copy()
         labels: Array = classes.take(found.argmax(axis=1), axis=0)
         return labels
 
     return finish
 
 
+def labels_of_mean(n_trees: int, classes: Array) -> Finish:
+    """Name the class of the highest mean, the first of equals."""
+    of_many = divided_by(n_trees, labels_of(unchanged, classes))
+
+    def finish(sums: Array) -> Any:
+        if len(sums) != 1 or len(classes) > _FEW:
+            return of_many(sums)
+        # Of one row and few classes: Python divides as numpy does, in a third of the time.
+        means = [total / n_trees for total in sums[0].tolist()]
+        best = means.index(max(means))
+        return classes[best : best + 1].copy()
+
+    return finish
+
+
 def labels_by_sign(scores: Finish, classes: Array, *, includes_zero: bool) -> Finish:
     """Name the second of two classes where the score (n_rows,) is positive (or zero)."""
-    classes = _frozen(classes)
 
     def finish(sums: Array) -> Array:
         found: Array = scores(sums)
         if len(found) == 1:
             best = int(found[0] >= 0 if includes_zero else found[0] > 0)
-            return classes[best : best + 1]
+            return classes[best : best + 1].copy()
         is_second = found >= 0 if includes_zero else found > 0
         labels: Array = classes[is_second.astype(int)]
         return labels
@@ -140,10 +155,3 @@ def labels_of_outputs(parts: Callable[[Array], list[Array]], classes: list[Array
         return found
 
     return finish
-
-
-def _frozen(classes: Array) -> Array:
-    """Copy labels, so that an answer may be a view of them and nobody can write to it."""
-    classes = np.array(classes)
-    classes.flags.writeable = False
-    return classes

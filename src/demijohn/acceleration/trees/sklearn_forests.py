@@ -41,13 +41,14 @@ def read_classifier(estimator: Any, method: str) -> Ensemble:
     # A forest cuts each output to its classes before it looks for the highest, a tree does not;
     # what is cut off is 0, and the first of equals wins.
     probabilities = finishing.unchanged if len(classes) == 1 else parts
-    named = finishing.labels_of(finishing.unchanged, classes[0])
-    labels = named if len(classes) == 1 else finishing.labels_of_outputs(parts, classes)
     mean = len(trees) if _is_forest(estimator) else None
+    labels = _averaged(finishing.labels_of_outputs(parts, classes), mean)
+    if len(classes) == 1:
+        labels = finishing.labels_of_mean(mean or 1, classes[0])
     finish = _chosen(
         estimator,
         method,
-        predict=_averaged(labels, mean),
+        predict=labels,
         predict_proba=_averaged(probabilities, mean),
         predict_log_proba=finishing.logarithm_of(_averaged(probabilities, mean)),
     )
