@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demijohn.messages import Matrix, Rows
+from demijohn import kernels
+from demijohn.messages import ArrayColumns, Matrix, Rows
 from demijohn.number_rows import NumberRows
 from demijohn.signature import Signature
 from demijohn.tensor_spec import Layout, TensorSpec
@@ -60,3 +61,31 @@ def test_what_may_not_fit_is_left_to_be_read_again(
     layout: Layout, inputs: tuple[TensorSpec, ...], rows: Matrix
 ) -> None:
     assert NumberRows(layout, inputs).take(rows) is None
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+@pytest.mark.parametrize("n_rows", [1, 5, 40])
+def test_columns_that_came_one_after_another_are_rows_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, is_built: bool, n_rows: int
+) -> None:
+    monkeypatch.setattr(kernels, "IS_BUILT", is_built and kernels.IS_BUILT)
+    numbers = np.random.default_rng(0).normal(size=(3, n_rows)).T
+    numbers.flags.writeable = False
+    rows = NumberRows("matrix", (TensorSpec("x", "float64", (-1, 3)),))
+    taken = rows.take_array(ArrayColumns(["a", "b", "c"], numbers, n_rows))
+    assert taken is not None
+    assert taken["x"].tobytes() == numbers.tobytes()
+    assert taken["x"].flags.c_contiguous
+    assert taken["x"].flags.writeable
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_nan_among_columns_is_taken_only_where_one_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, is_built: bool
+) -> None:
+    monkeypatch.setattr(kernels, "IS_BUILT", is_built and kernels.IS_BUILT)
+    numbers = np.array([[1.0, 2.0, np.nan], [4.0, 5.0, 6.0]]).T
+    inputs = ArrayColumns(["a", "b"], numbers, 3)
+    for nullable in (True, False):
+        rows = NumberRows("matrix", (TensorSpec("x", "float64", (-1, 2), nullable=nullable),))
+        assert (rows.take_array(inputs) is not None) is nullable

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from demijohn import kernels
+
 from .array_casting import has_missing, narrow
 from .messages import Array, ArrayColumns, Inputs, Matrix, NamedTensors, RowArray, Tensors
 from .tensor_spec import Layout, TensorSpec
 
 _FLOAT64 = np.dtype(np.float64)
+_MATRIX = 2
 
 
 class NumberRows:
@@ -83,8 +86,12 @@ class NumberRows:
             or not _is_fit(array.shape[1:], self._row)
         ):
             return None
-        own = (array.T if self._is_table else array).copy(order="C")
-        return None if not self._is_nullable and has_missing(own) else self._by_name(own)
+        if not self._is_table and kernels.IS_BUILT and array.ndim == _MATRIX and _is_by_column(array):
+            own, is_missing = kernels.turn_columns(array)
+        else:
+            own = (array.T if self._is_table else array).copy(order="C")
+            is_missing = not self._is_nullable and has_missing(own)
+        return None if is_missing and not self._is_nullable else self._by_name(own)
 
     def _array_of(self, inputs: Inputs) -> Array | None:
         """Return the one array that the inputs are, columns in the order of the signature."""
@@ -120,3 +127,8 @@ def _is_fit(given: tuple[int, ...], row: tuple[int, ...]) -> bool:
     if given == row:
         return True
     return len(given) == len(row) and all(b in (a, -1) for a, b in zip(given, row, strict=True))
+
+
+def _is_by_column(matrix: Array) -> bool:
+    """Say whether each column stands in one piece, and no row does."""
+    return matrix.strides[0] == _FLOAT64.itemsize != matrix.strides[1] and matrix.flags.aligned

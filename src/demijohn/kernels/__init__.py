@@ -37,11 +37,14 @@ __all__ = [
     "ReadTable",
     "Tally",
     "add_to",
+    "find_codes",
     "find_numbers",
+    "join_columns",
     "read_cells",
     "read_matrix",
     "read_records",
     "read_table",
+    "turn_columns",
 ]
 
 IS_BUILT: bool = _kernels is not absent
@@ -178,6 +181,60 @@ def find_numbers(body: bytes, max_bytes: int) -> tuple[Sequence[str], npt.NDArra
     names, dtype, n_rows, begin, step = found
     numbers = _ndarray((len(names), n_rows), dtype, body, begin, (step, int(dtype[2])))
     return names, numbers.T
+
+
+def turn_columns(columns: Floats) -> tuple[Floats, bool]:
+    """Copy a matrix of which each column stands in one piece to one of which each row does.
+
+    Args:
+        columns: (n_rows, n_columns) float64, aligned.
+
+    Returns:
+        A fresh copy in C order, and whether one of its numbers is NaN.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+        ValueError: It is no such matrix.
+    """
+    out = _ndarray(columns.shape, _FLOAT64)
+    return out, _kernels.turn_columns(columns, out)
+
+
+def join_columns(columns: tuple[Floats, ...]) -> Floats:
+    """Put columns side by side.
+
+    Args:
+        columns: One or more, (n_rows,) float64, each in one piece.
+
+    Returns:
+        A fresh array (n_rows, n_columns).
+
+    Raises:
+        RuntimeError: The kernels are not built.
+        ValueError: A column is none, or not of the length of the first.
+    """
+    out = _ndarray((len(columns[0]), len(columns)), _FLOAT64)
+    _kernels.join_columns(columns, out)
+    return out
+
+
+def find_codes(cells: npt.NDArray[np.object_], codes: dict[Any, float], unknown: float) -> Floats | None:
+    """Look up texts.
+
+    Args:
+        cells: (n_rows,) of texts and None.
+        codes: Of those that are known.
+        unknown: The code of any other.
+
+    Returns:
+        (n_rows,), writable. None if a cell is something else.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+        ValueError: It is no array of objects with one dimension.
+    """
+    found = _kernels.find_codes(cells, codes, unknown)
+    return None if found is None else np.frombuffer(found, _FLOAT64)
 
 
 class Cells(NamedTuple):

@@ -7,6 +7,7 @@
 #include "_arrow.h"
 #include "_buffers.h"
 #include "_cells.h"
+#include "_columns.h"
 #include "_forest.h"
 #include "_matrix.h"
 #include "_network.h"
@@ -300,6 +301,12 @@ fill_module(PyObject *module)
 static PyMethodDef functions[] = {
     {"find_numbers", (PyCFunction)(void (*)(void))find_numbers, METH_FASTCALL,
      "find_numbers(body, max_bytes, /): see the stub."},
+    {"find_codes", (PyCFunction)(void (*)(void))find_codes, METH_FASTCALL,
+     "find_codes(cells, codes, unknown, /): see the stub."},
+    {"join_columns", (PyCFunction)(void (*)(void))join_columns, METH_FASTCALL,
+     "join_columns(columns, out, /): see the stub."},
+    {"turn_columns", (PyCFunction)(void (*)(void))turn_columns, METH_FASTCALL,
+     "turn_columns(columns, out, /): see the stub."},
     {"read_cells", (PyCFunction)(void (*)(void))read_cells, METH_FASTCALL,
      "read_cells(text, begin, max_rows, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,

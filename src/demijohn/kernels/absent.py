@@ -45,6 +45,21 @@ def find_numbers(_body: bytes, _max_bytes: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def find_codes(_cells: object, _codes: object, _unknown: float, /) -> NoReturn:
+    """Refuse to look."""
+    raise RuntimeError(WHY_NOT)
+
+
+def join_columns(_columns: object, _out: object, /) -> NoReturn:
+    """Refuse to move anything."""
+    raise RuntimeError(WHY_NOT)
+
+
+def turn_columns(_columns: object, _out: object, /) -> NoReturn:
+    """Refuse to move anything."""
+    raise RuntimeError(WHY_NOT)
+
+
 def read_cells(_text: bytes, _begin: int, _max_rows: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)
