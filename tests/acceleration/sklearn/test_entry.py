@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tests.acceleration.sklearn.comparing import answers_alike, steps_aside, tensors_of
 
+from demijohn import kernels
 from demijohn.acceleration.engine import StepAside, Unconvertible
 from demijohn.acceleration.sklearn.building import UNKNOWN
 from demijohn.acceleration.sklearn.entry import codes_of, make_entry, text_columns
@@ -97,3 +98,24 @@ def test_a_column_that_nobody_asked_a_number_of_is_the_frameworks():
     model = ColumnTransformer([("k", "passthrough", ["n"])]).fit(FRAME)
     with pytest.raises(Unconvertible, match="column 'n' holds object"):
         make_entry(wrap(model), {})
+
+
+@pytest.mark.parametrize("is_built", [True, False])
+def test_many_rows_are_read_alike_with_the_kernels_and_without(monkeypatch, is_built):
+    monkeypatch.setattr(kernels, "IS_BUILT", is_built and kernels.IS_BUILT)
+    runtime = wrap(table_model())
+    codes = codes_of(runtime.estimator)
+    rng = np.random.default_rng(0)
+    texts = np.array(["a", "b", None, "z", "c"], dtype=object)[rng.integers(0, 5, 100)]
+    numbers = rng.normal(size=200)[::2]  # not in one piece
+    rows = make_entry(runtime, codes)({"n": numbers, "t": texts})
+    wanted = [[n, np.nan if t is None else codes.get(t, UNKNOWN)] for n, t in zip(numbers, texts, strict=True)]
+    np.testing.assert_array_equal(rows, np.array(wanted))
+    assert rows.flags.c_contiguous
+
+
+def test_cells_that_are_no_texts_are_unknown_among_many_rows():
+    runtime = wrap(table_model())
+    cells = np.array(["a", 1.5] * 10, dtype=object)
+    rows = make_entry(runtime, codes_of(runtime.estimator))({"n": np.zeros(20), "t": cells})
+    assert rows[:, 1].tolist() == [0.0, UNKNOWN] * 10

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from demijohn import kernels
 from demijohn.acceleration.engine import StepAside, Unconvertible
 from demijohn.messages import Array, Tensors
 from demijohn.signature import Signature, TensorSpec
@@ -198,20 +199,26 @@ def _code(table: _Codes, cell: Any) -> float:
 
 def _many_rows(reads: list[tuple[str, _Codes | None]]) -> Callable[[Tensors, int], Array]:
     def read(tensors: Tensors, n_rows: int) -> Array:
-        result = np.empty((n_rows, len(reads)))
-        for index, (name, table) in enumerate(reads):
-            if not name:
-                result[:, index] = 0.0
-            elif table is None:
-                result[:, index] = tensors[name]
-            else:
-                codes = np.fromiter(map(table.__getitem__, tensors[name].tolist()), np.float64, n_rows)
-                if table[None] == math.inf and (codes == math.inf).any():
-                    raise StepAside("a missing text is not written as the model knows it")
-                result[:, index] = codes
-        return result
+        columns = tuple(
+            np.zeros(n_rows)
+            if not name
+            else np.ascontiguousarray(tensors[name], _FLOAT64)
+            if table is None
+            else _codes_in(tensors[name], table)
+            for name, table in reads
+        )
+        return kernels.join_columns(columns) if kernels.IS_BUILT else np.stack(columns, axis=1)
 
     return read
+
+
+def _codes_in(texts: Array, table: _Codes) -> Array:
+    codes = kernels.find_codes(texts, table, UNKNOWN) if kernels.IS_BUILT else None
+    if codes is None:
+        codes = np.fromiter(map(table.__getitem__, texts.tolist()), np.float64, len(texts))
+    if table[None] == math.inf and (codes == math.inf).any():
+        raise StepAside("a missing text is not written as the model knows it")
+    return codes
 
 
 def _misses_otherwise(model: Model) -> frozenset[str]:
