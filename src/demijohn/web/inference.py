@@ -33,6 +33,7 @@ from .services import Services, services
 
 OK = 200
 _NULL = b"null"  # as JSON has each number that is not finite
+_RARE = b"u"
 
 #: Path and protocol; every path takes POST, and those of the native one PUT, for streams of rows.
 ROUTES = [
@@ -222,7 +223,8 @@ def _finish(
         response.model, response.version, method, OK, now - entered, response.n_rows, response.inference_s,
         (response.asked - arrived, now - answered),
     )  # fmt: skip
-    if plain.content_type != native.JSON or _NULL in plain.body or verb:  # these write NaN as it is
+    # Others than JSON, and TensorFlow's, write NaN as it is. That numbers have no "u" is seen 20 times as fast.
+    if plain.content_type != native.JSON or verb or (_RARE in plain.body and _NULL in plain.body):
         _count_nonfinite(shared, predictor, response)
     return answer
 
