@@ -77,7 +77,10 @@ class Matrix(Struct):
 
 @dataclass(slots=True)
 class RecordCells:
-    """Records read into one array, each column of one kind; ``again`` reads them as a client wrote them."""
+    """Records read into one array, each column of one kind; ``again`` reads them as a client wrote them.
+
+    An Arrow table of numbers and texts is read so too; ``again`` reads its columns.
+    """
 
     names: tuple[str, ...]  #: None twice.
     #: A letter per column: i whole numbers, f numbers, s texts, b truths, - nulls alone.
@@ -85,7 +88,7 @@ class RecordCells:
     cells: Array  #: (n_rows, n_columns) float64; a text's place in ``texts``, 0 or 1, NaN for null.
     texts: Sequence[Sequence[str] | None]  #: Per column of texts the distinct ones.
     n_missing: int
-    again: Callable[[], WrittenInputs]
+    again: Callable[[], WrittenInputs | ArrayColumns]
 
 
 @dataclass(slots=True)

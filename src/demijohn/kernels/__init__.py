@@ -41,6 +41,7 @@ __all__ = [
     "find_numbers",
     "join_columns",
     "read_cells",
+    "read_columns",
     "read_matrix",
     "read_records",
     "read_table",
@@ -269,7 +270,7 @@ def read_cells(text: bytes, begin: int, max_rows: int) -> Cells | None:
 
 
 class ReadRecords(NamedTuple):
-    """JSON records, read."""
+    """JSON records, or an Arrow stream, read."""
 
     names: tuple[str, ...]  #: Of the columns; none twice.
     #: A letter per column: i whole numbers that float64 holds, f numbers, s texts, b truths, - nulls alone.
@@ -302,6 +303,30 @@ def read_records(body: bytes, max_cells: int, *, is_lines: bool = False) -> Read
     if len(set(names)) != len(names):
         return None
     return ReadRecords(names, kinds, n_missing, _ndarray((n_rows, len(names)), _FLOAT64, cells), texts)
+
+
+def read_columns(body: bytes, max_bytes: int, max_texts: int) -> ReadRecords | None:
+    """Read an Arrow stream of one batch, some of whose columns are texts, the others numbers.
+
+    Args:
+        body: Any bytes.
+        max_bytes: Of all columns together, and of what they become.
+        max_texts: Of all columns of texts together, those of dictionaries counted too.
+
+    Returns:
+        As ``read_records``; each column stands in one piece, and NaN is missing too. None if the body is
+        anything else, be it fine or broken, or if its columns are all numbers: Arrow's own reader answers it.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    found = _kernels.read_columns(body, max_bytes, max_texts)
+    if found is None:
+        return None
+    names, kinds, n_rows, n_missing, cells, texts = found
+    if len(set(names)) != len(names):
+        return None
+    return ReadRecords(names, kinds, n_missing, _ndarray((len(names), n_rows), _FLOAT64, cells).T, texts)
 
 
 class ReadTable(NamedTuple):

@@ -5,6 +5,7 @@
  * 2. Whatever comes from Python is checked here or in open_block, before anything runs on it.
  */
 #include "_arrow.h"
+#include "_arrow_cells.h"
 #include "_buffers.h"
 #include "_cells.h"
 #include "_columns.h"
@@ -309,6 +310,8 @@ static PyMethodDef functions[] = {
      "turn_columns(columns, out, /): see the stub."},
     {"read_cells", (PyCFunction)(void (*)(void))read_cells, METH_FASTCALL,
      "read_cells(text, begin, max_rows, /): see the stub."},
+    {"read_columns", (PyCFunction)(void (*)(void))read_columns, METH_FASTCALL,
+     "read_columns(body, max_bytes, max_texts, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
     {"read_records", (PyCFunction)(void (*)(void))read_records, METH_FASTCALL,

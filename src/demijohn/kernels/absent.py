@@ -65,6 +65,11 @@ def read_cells(_text: bytes, _begin: int, _max_rows: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def read_columns(_body: bytes, _max_bytes: int, _max_texts: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
 def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)

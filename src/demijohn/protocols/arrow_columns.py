@@ -21,7 +21,7 @@ import numpy as np
 from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import MAX_PROBLEMS, BodyTooLarge, Problem, SignatureMismatch
-from demijohn.messages import Array, ArrayColumn, ArrayColumns
+from demijohn.messages import Array, ArrayColumn, ArrayColumns, RecordCells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +51,22 @@ def find_numbers(body: bytes, settings: Settings) -> ArrayColumns | None:
         return None
     names, numbers = found
     return ArrayColumns(names, numbers, len(numbers))
+
+
+def read_cells(body: bytes, settings: Settings, again: Callable[[], ArrayColumns]) -> RecordCells | None:
+    """Read a stream of numbers and texts without Arrow; None: it is something else.
+
+    Args:
+        body: All of it.
+        settings: For the limits.
+        again: Reads it by Arrow.
+    """
+    if not kernels.IS_BUILT:
+        return None
+    found = kernels.read_columns(body, settings.max_body_bytes, settings.max_elements)
+    if found is None or _INDEX in "".join(found.names):
+        return None
+    return RecordCells(found.names, found.kinds, found.cells, found.texts, found.n_missing, again)
 
 
 def read_batch(batch: pa.RecordBatch) -> ArrayColumns | None:

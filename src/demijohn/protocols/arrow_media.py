@@ -2,8 +2,8 @@
 
 Rules of this room:
 1. What a stream announces is added up before Arrow's reader sees it, and what the reader returns is
-   validated before a value is looked at: offsets, codes and UTF-8 are a client's. A batch of plain numbers
-   is found by the kernel, where there is one, which is as strict.
+   validated before a value is looked at: offsets, codes and UTF-8 are a client's. A batch of numbers, or
+   of numbers and texts, is read by the kernels, where there are any, which are as strict.
 2. A file is read as the stream that it has inside; its footer, which says where what is, is not looked at.
 3. An answer says in the schema's metadata what JSON says beside the predictions.
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from demijohn.config import Settings
 from demijohn.errors import DecodeError
-from demijohn.messages import ArrayColumns, InferenceResponse
+from demijohn.messages import ArrayColumns, InferenceResponse, RecordCells
 from demijohn.refusal_texts import first_line
 
 from . import arrow_answers, arrow_columns, arrow_messages
@@ -30,7 +30,7 @@ _HEAD_BYTES = 8
 _TAIL_BYTES = 4 + len(_MAGIC)
 
 
-def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns:
+def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns | RecordCells:
     """Read a stream or a file; its batches are the rows, one after another.
 
     Raises:
@@ -45,6 +45,12 @@ def decode(body: bytes, media_type: str, settings: Settings) -> ArrayColumns:
     columns = arrow_columns.find_numbers(body, settings)
     if columns is not None:
         return columns
+    cells = arrow_columns.read_cells(body, settings, lambda: _read(body, settings))
+    return _read(body, settings) if cells is None else cells
+
+
+def _read(body: bytes, settings: Settings) -> ArrayColumns:
+    """Read a stream by Arrow; see ``decode``."""
     arrow_messages.check_sizes(body, settings.max_body_bytes)
     import pyarrow as pa
 

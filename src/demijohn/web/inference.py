@@ -223,7 +223,7 @@ def _finish(
         response.model, response.version, method, OK, now - entered, response.n_rows, response.inference_s,
         (response.asked - arrived, now - answered),
     )  # fmt: skip
-    # Others than JSON, and TensorFlow's, write NaN as it is. That numbers have no "u" is seen 20 times as fast.
+    # Others than JSON, and TensorFlow's, write NaN as it is. Numbers have no "u": 20 times as fast to see.
     if plain.content_type != native.JSON or verb or (_RARE in plain.body and _NULL in plain.body):
         _count_nonfinite(shared, predictor, response)
     return answer

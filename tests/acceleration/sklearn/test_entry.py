@@ -109,7 +109,9 @@ def test_many_rows_are_read_alike_with_the_kernels_and_without(monkeypatch, is_b
     texts = np.array(["a", "b", None, "z", "c"], dtype=object)[rng.integers(0, 5, 100)]
     numbers = rng.normal(size=200)[::2]  # not in one piece
     rows = make_entry(runtime, codes)({"n": numbers, "t": texts})
-    wanted = [[n, np.nan if t is None else codes.get(t, UNKNOWN)] for n, t in zip(numbers, texts, strict=True)]
+    wanted = [
+        [n, np.nan if t is None else codes.get(t, UNKNOWN)] for n, t in zip(numbers, texts, strict=True)
+    ]
     np.testing.assert_array_equal(rows, np.array(wanted))
     assert rows.flags.c_contiguous
 
