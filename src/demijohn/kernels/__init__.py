@@ -37,6 +37,7 @@ __all__ = [
     "ReadTable",
     "Tally",
     "add_to",
+    "are_between",
     "find_codes",
     "find_numbers",
     "join_columns",
@@ -45,6 +46,8 @@ __all__ = [
     "read_matrix",
     "read_records",
     "read_table",
+    "read_tensor",
+    "round_to_float32",
     "turn_columns",
 ]
 
@@ -70,6 +73,20 @@ add_to = _kernels.add_to
 #: ``Tally(values, seconds, sizes, places)`` adds what is counted of one answer: see the stub.
 #: Without the kernels it does so, but slower.
 Tally = _kernels.Tally
+#: ``read_tensor(body, max_elements)`` reads a JSON body in which "data" stands as a key once, before a
+#: list of numbers, or of lists, all of one shape, down to numbers. It returns (rest, id, shape,
+#: are_whole, numbers): the body with ``[]`` in their place, at most 1,024 bytes; the string that "id"
+#: has, "" standing in its place there, or None where it has none; the shape of the lists; whether each
+#: number is written as an integer that float64 holds, and all around it; and a bytearray of float64. The
+#: body is JSON exactly if the rest is; all else it says. None if the body is anything else, be it fine or
+#: broken: the general reader answers it.
+read_tensor = _kernels.read_tensor
+#: ``round_to_float32(numbers)`` rounds each float64 of a bytearray to the nearest float32, in its place.
+#: It returns whether all of them are finite then.
+round_to_float32 = _kernels.round_to_float32
+#: ``are_between(numbers, least, largest)`` says whether each float64 of a bytearray is neither less nor
+#: larger.
+are_between = _kernels.are_between
 
 
 class Forest(_kernels.Forest):

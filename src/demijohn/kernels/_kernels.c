@@ -15,6 +15,7 @@
 #include "_records.h"
 #include "_sums.h"
 #include "_table.h"
+#include "_tensor.h"
 
 #include <stddef.h>
 
@@ -300,6 +301,8 @@ fill_module(PyObject *module)
 }
 
 static PyMethodDef functions[] = {
+    {"are_between", (PyCFunction)(void (*)(void))are_between, METH_FASTCALL,
+     "are_between(numbers, least, largest, /): see the stub."},
     {"find_numbers", (PyCFunction)(void (*)(void))find_numbers, METH_FASTCALL,
      "find_numbers(body, max_bytes, /): see the stub."},
     {"find_codes", (PyCFunction)(void (*)(void))find_codes, METH_FASTCALL,
@@ -318,6 +321,9 @@ static PyMethodDef functions[] = {
      "read_records(body, max_cells, is_lines, /): see the stub."},
     {"read_table", (PyCFunction)(void (*)(void))read_table, METH_FASTCALL,
      "read_table(text, begin, max_rows, width, /): see the stub."},
+    {"read_tensor", (PyCFunction)(void (*)(void))read_tensor, METH_FASTCALL,
+     "read_tensor(body, max_elements, /): see the stub."},
+    {"round_to_float32", round_to_float32, METH_O, "round_to_float32(numbers, /): see the stub."},
     {"add_to", (PyCFunction)(void (*)(void))add_to, METH_FASTCALL, "add_to(values, *pairs): see the stub."},
     {NULL, NULL, 0, NULL},
 };

@@ -40,6 +40,11 @@ class Network:
         raise RuntimeError(WHY_NOT)
 
 
+def are_between(_numbers: bytearray, _least: float, _largest: float, /) -> NoReturn:
+    """Refuse to compare."""
+    raise RuntimeError(WHY_NOT)
+
+
 def find_numbers(_body: bytes, _max_bytes: int, /) -> NoReturn:
     """Refuse to look."""
     raise RuntimeError(WHY_NOT)
@@ -82,6 +87,16 @@ def read_records(_body: bytes, _max_cells: int, _is_lines: bool, /) -> NoReturn:
 
 def read_table(_text: bytes, _begin: int, _max_rows: int, _width: int, /) -> NoReturn:
     """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
+def read_tensor(_body: bytes, _max_elements: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
+def round_to_float32(_numbers: bytearray, /) -> NoReturn:
+    """Refuse to round."""
     raise RuntimeError(WHY_NOT)
 
 
