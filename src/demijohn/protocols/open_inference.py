@@ -3,8 +3,7 @@
 Rules of this room:
 1. Content-Type says nothing here: tritonclient sends none, KServe's client sends what it likes. The
    header Inference-Header-Content-Length alone says where JSON ends and bytes begin.
-2. What a request holds beside what the protocol defines is not looked at, as Triton does not.
-3. An output is asked for by the name of a method or of one of its outputs; whoever knows the model
+2. An output is asked for by the name of a method or of one of its outputs; whoever knows the model
    says which method that is.
 
 Source: Open Inference Protocol, inference_rest.md; Triton, protocol/extension_binary_data.md,
@@ -14,7 +13,7 @@ extension_classification.md and extension_parameters.md. Where its clients diffe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,8 @@ from demijohn.messages import (
     Rows,
 )
 
-from . import json_media, v2_tensors
+from . import json_media, v2_heads, v2_numbers, v2_tensors
+from .v2_heads import Note, Wanted
 
 ANSWERS = ()  #: A request says itself how each output is to come.
 JSON = "application/json"
@@ -40,38 +40,12 @@ BINARY = "application/octet-stream"
 HEAD_LENGTH = "Inference-Header-Content-Length"
 
 _MOST_DIGITS = 18
-_MOST_CLASSES = 10_000
-#: Request parameters that are the protocol's or its clients', never a method's arguments.
-_RESERVED = frozenset(
-    {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers",
-     "binary_data_output", "content_type"}
-)  # fmt: skip
-_RESERVED_START = "triton_"
-_SCALARS = (str, int, float, bool)
 _NULL = b"null"
 _FLOAT64 = np.dtype(np.float64)
-_SHARED_MEMORY = "shared_memory_region"
+_ANYHOW = Wanted()
 #: What is answered with another status than its own: 422, 406 and an output that is not there.
 _BAD_REQUEST = 400
 _AS_BAD_REQUEST = frozenset({406, 422})
-
-
-class Wanted(NamedTuple):
-    """How one output is to come."""
-
-    is_binary: bool | None = None  #: None: as the request says for all.
-    n_classes: int = 0  #: Of the classification extension; 0: the output itself.
-
-
-_ANYHOW = Wanted()
-
-
-class Note(NamedTuple):
-    """What of a request its answer depends on."""
-
-    id: str | None = None
-    is_binary: bool = False  #: Where an output does not say.
-    outputs: Mapping[str, Wanted] = {}
 
 
 def read_head(environ: Mapping[str, Any]) -> str:
@@ -83,6 +57,9 @@ def read_head(environ: Mapping[str, Any]) -> str:
 def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
     """Read a request; see ``InferenceProtocol.decode``. The head is the length of the JSON part."""
     if not head:
+        request = v2_numbers.read(body, settings)
+        if request is not None:
+            return request
         return _read_document(json_media.parse(body, settings), None, settings, is_finite=_NULL not in body)
     length = _read_length(head, len(body))
     if length == 0:
@@ -112,74 +89,10 @@ def _read_document(
     """
     if type(document) is not dict:
         raise DecodeError("The request must be an object with 'inputs'")
-    parameters = _parameters(document)
-    is_binary = _flag(parameters, "binary_data_output")
-    outputs = _outputs(document.get("outputs"))
-    note = Note(_id(document), bool(is_binary), outputs)
+    parameters, methods, note = v2_heads.read(document)
     tensors = _Tensors(rest, settings.max_elements).read(document.get("inputs"))
     inputs = _as_rows(tensors, is_finite=is_finite)
-    return InferenceRequest(inputs, _arguments(parameters), tuple(outputs), note)
-
-
-def _id(document: dict[str, Any]) -> str | None:
-    given = document.get("id")
-    if given is None or type(given) is str:
-        return given
-    raise DecodeError("'id' must be a string")
-
-
-def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
-    parameters = holder.get("parameters")
-    if parameters is None:
-        return {}
-    if type(parameters) is not dict:
-        raise DecodeError("'parameters' must be an object")
-    return parameters
-
-
-def _flag(parameters: dict[str, Any], name: str) -> bool | None:
-    value = parameters.get(name)
-    if value is None or type(value) is bool:
-        return value
-    raise DecodeError(f"The parameter {name!r} must be true or false")
-
-
-def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters that are the method's arguments."""
-    if not parameters:
-        return {}
-    arguments = {
-        name: value
-        for name, value in parameters.items()
-        if name not in _RESERVED and not name.startswith(_RESERVED_START)
-    }
-    for name, value in arguments.items():
-        if type(value) not in _SCALARS:
-            raise DecodeError(f"The parameter {name[:100]!r} must be a string, a number or a boolean")
-    return arguments
-
-
-def _outputs(given: Any) -> dict[str, Wanted]:
-    if given is None:
-        return {}
-    if type(given) is not list or not all(type(output) is dict for output in given):
-        raise DecodeError("'outputs' must be a list of objects")
-    outputs: dict[str, Wanted] = {}
-    for output in given:
-        name = output.get("name")
-        if type(name) is not str or name in outputs:
-            raise DecodeError("Each of 'outputs' must have a name of its own")
-        outputs[name] = _wanted(_parameters(output))
-    return outputs
-
-
-def _wanted(parameters: dict[str, Any]) -> Wanted:
-    if _SHARED_MEMORY in parameters:
-        raise DecodeError("Shared memory is not offered here; ask for binary_data")
-    n_classes = parameters.get("classification", 0)
-    if type(n_classes) is not int or not 0 <= n_classes <= _MOST_CLASSES:
-        raise DecodeError("The parameter 'classification' must be a number of classes")
-    return Wanted(_flag(parameters, "binary_data"), n_classes)
+    return InferenceRequest(inputs, v2_heads.arguments(parameters), methods, note)
 
 
 class _Tensors:
@@ -200,9 +113,7 @@ class _Tensors:
             raise DecodeError("'inputs' must be a list of at least one tensor")
         tensors: dict[str, Array] = {}
         for tensor in given:
-            if type(tensor) is not dict or type(tensor.get("name")) is not str:
-                raise DecodeError("Each of 'inputs' must be an object with a 'name'")
-            if (name := tensor["name"]) in tensors:
+            if (name := v2_heads.name_of(tensor)) in tensors:
                 raise DecodeError(f"Two of 'inputs' have the name {name[:100]!r}")
             tensors[name] = self._read_tensor(tensor, name[:100])
         if self._rest is not None and self._position != len(self._rest):
@@ -210,17 +121,7 @@ class _Tensors:
         return tensors
 
     def _read_tensor(self, tensor: dict[str, Any], name: str) -> Array:
-        datatype = tensor.get("datatype")
-        if type(datatype) is not str or datatype not in v2_tensors.DATATYPES:
-            known = ", ".join(v2_tensors.DATATYPES)
-            raise DecodeError(f"Input {name!r}: its datatype must be one of {known}")
-        shape = v2_tensors.check_shape(tensor.get("shape"), name)
-        parameters = _parameters(tensor) if "parameters" in tensor else {}
-        if _SHARED_MEMORY in parameters:
-            raise DecodeError(f"Input {name!r}: shared memory is not offered here; send its data")
-        size = parameters.get("binary_data_size")
-        if (size is None) == (tensor.get("data") is None):
-            raise DecodeError(f"Input {name!r} must have either 'data' or the parameter 'binary_data_size'")
+        datatype, shape, size = v2_heads.read_tensor(tensor, name)
         if size is None:
             return v2_tensors.read_json(tensor["data"], datatype, shape, name)
         return v2_tensors.read_binary(self._take(size, name), datatype, shape, name, self._max_elements)

@@ -57,6 +57,11 @@ def datatype_of(dtype: str) -> str:
     return _NAMES.get((known.kind, known.itemsize), "BYTES")
 
 
+def number_dtype(datatype: str) -> np.dtype[Any] | None:
+    """Return the dtype of a datatype whose JSON form is numbers; None of any other."""
+    return None if datatype in _HALVES or datatype == "BOOL" else _DTYPES.get(datatype)
+
+
 # Reading ----------------------------------------------------------------------------------
 
 

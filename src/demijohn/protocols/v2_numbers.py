@@ -1,0 +1,129 @@
+"""Requests of the Open Inference Protocol that are one tensor of numbers in JSON, read by a kernel.
+
+Rules of this room:
+1. What such a request says beside its numbers is the same again and again: it is read once, by those who
+   read any request, and remembered by its bytes. Only the id, which changes, stands apart.
+2. Whatever else a body is, or if anything in it is wrong, it is handed over, and read again as a whole: so
+   answers and errors are the same.
+3. What clients choose is bounded, in number and in length: the kernel hands over a request that is longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from demijohn import kernels
+from demijohn.config import Settings
+from demijohn.errors import RequestError
+from demijohn.messages import Array, InferenceRequest, Inputs, Matrix, NamedTensors, Rows
+
+from . import json_media, v2_heads, v2_tensors
+
+_MOST_REMEMBERED = 512
+_ANY = Settings()  # a request's own settings are looked at each time
+_FLOAT64 = np.dtype(np.float64)
+_ndarray = np.ndarray
+
+
+class _Meaning(NamedTuple):
+    """What a request says beside its numbers."""
+
+    name: str
+    dtype: np.dtype[Any]  #: Of numbers, not of truths.
+    bounds: tuple[float, float] | None  #: Of whole numbers; None: of any.
+    shape: v2_tensors.Shape
+    is_float32: bool
+    is_matrix: bool  #: Of floats, which every kind of model takes as rows.
+    arguments: Mapping[str, Any]
+    methods: tuple[str, ...]
+    note: v2_heads.Note
+    depth: int  #: The request is nested as deep as that, or less.
+
+
+def read(body: bytes, settings: Settings) -> InferenceRequest | None:
+    """Read a request; None: it is something else, or there is no kernel."""
+    found = kernels.read_tensor(body, settings.max_elements) if kernels.IS_BUILT else None
+    if found is None:
+        return None
+    rest, given_id, shape, are_whole, cells = found
+    # A short body cannot hold too many values; of a long one, commas in strings may count.
+    if len(body) >= settings.max_elements and rest.count(b",") + prod(shape) > settings.max_elements:
+        return None
+    meaning = _meaning(rest, shape)
+    if meaning is None or meaning.depth > settings.max_depth:
+        return None
+    note = meaning.note
+    if given_id is not None:
+        if note.id is None:  # an "id" stands in the request, but is not the request's
+            return None
+        note = v2_heads.Note(given_id, note.is_binary, note.outputs)
+    inputs = _inputs(meaning, cells, are_whole=are_whole)
+    if inputs is None:
+        return None
+    return InferenceRequest(inputs, meaning.arguments, meaning.methods, note)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _meaning(rest: bytes, shape: v2_tensors.Shape) -> _Meaning | None:
+    """Say what a request means.
+
+    Args:
+        rest: The request, with an empty list in the place of its numbers.
+        shape: Of the lists in which they stood.
+
+    Returns:
+        None where it is not one of numbers, or anything is wrong.
+    """
+    try:
+        document = json_media.parse(rest, _ANY)
+        if type(document) is not dict:
+            return None
+        parameters, methods, note = v2_heads.read(document)
+        inputs = document.get("inputs")
+        if type(inputs) is not list or len(inputs) != 1:
+            return None
+        name = v2_heads.name_of(inputs[0])
+        # "data" stands in the whole document as a key once, and was written without escapes.
+        if type(inputs[0].get("data")) is not list:
+            return None
+        datatype, wanted, _ = v2_heads.read_tensor(inputs[0], name)
+        arguments = v2_heads.arguments(parameters)
+    except RequestError:  # whoever reads the whole says it
+        return None
+    dtype = v2_tensors.number_dtype(datatype)
+    if dtype is None or not _fits(shape, wanted):
+        return None
+    bounds = None
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        bounds = float(limits.min), float(limits.max)
+    depth = rest.count(b"[") + rest.count(b"{") + len(shape) - 1
+    is_float32, is_matrix = dtype == np.float32, bounds is None and len(wanted) == 2
+    return _Meaning(name, dtype, bounds, wanted, is_float32, is_matrix, arguments, methods, note, depth)
+
+
+def _fits(found: v2_tensors.Shape, wanted: v2_tensors.Shape) -> bool:
+    """Say whether numbers stand as a shape says: in one list, or nested alike.
+
+    What is nested less deep than its shape is alike if no list is missing: those of one number each.
+    """
+    is_alike = len(found) == 1 or found == wanted[: len(found)]
+    return is_alike and prod(found) == prod(wanted)
+
+
+def _inputs(meaning: _Meaning, cells: bytearray, *, are_whole: bool) -> Inputs | None:
+    """Return numbers as their datatype has them; None: one of them is none of that."""
+    bounds = meaning.bounds
+    if meaning.is_float32 and not kernels.round_to_float32(cells):
+        return None
+    if bounds is not None and not (are_whole and kernels.are_between(cells, *bounds)):
+        return None
+    numbers: Array = _ndarray(meaning.shape, _FLOAT64, cells)
+    if meaning.is_matrix:
+        return Matrix(numbers, lambda: Rows(numbers.tolist()))
+    return NamedTensors({meaning.name: numbers.astype(meaning.dtype, copy=False)})
