@@ -13,6 +13,7 @@ extension_classification.md and extension_parameters.md. Where its clients diffe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ BINARY = "application/octet-stream"
 HEAD_LENGTH = "Inference-Header-Content-Length"
 
 _MOST_DIGITS = 18
+_MOST_REMEMBERED = 512
 _NULL = b"null"
 _FLOAT64 = np.dtype(np.float64)
 _ANYHOW = Wanted()
@@ -165,24 +167,38 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
         if wanted.n_classes:
             array = _classify(name, array, wanted.n_classes, response.classes)  # noqa: PLW2901
         datatype, tensor = v2_tensors.as_tensor(array)
-        output: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": datatype}
+        head = _head_of_output(name, array.shape, datatype)
         if note.is_binary if wanted.is_binary is None else wanted.is_binary:
             pieces.append(v2_tensors.write_binary(tensor, datatype))
-            output["parameters"] = {"binary_data_size": len(pieces[-1])}
+            outputs.append(b'%b,"parameters":{"binary_data_size":%d}}' % (head, len(pieces[-1])))
         else:
-            output["data"] = v2_tensors.write_json(tensor, datatype, name)
-        outputs.append(output)
-    document: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
-    if note.id is not None:
-        document["id"] = note.id
-    document["outputs"] = outputs
+            values = _dump(v2_tensors.write_json(tensor, datatype, name))
+            outputs.append(b'%b,"data":%b}' % (head, values))
+    head = _head_of_answer(response.model, response.version)
+    given_id = b"" if note.id is None else b',"id":' + _dump(note.id)
+    document = b'%b%b,"outputs":[%b]}' % (head, given_id, b",".join(outputs))
+    if not pieces:
+        return Encoded(document, JSON)
+    return Encoded(b"".join((document, *pieces)), BINARY, {HEAD_LENGTH: str(len(document))})
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _head_of_answer(model: str, version: str) -> bytes:
+    """Return how an answer begins, up to its id."""
+    return _dump({"model_name": model, "model_version": version})[:-1]
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _head_of_output(name: str, shape: v2_tensors.Shape, datatype: str) -> bytes:
+    """Return how an output begins, up to its values."""
+    return _dump({"name": name, "shape": shape, "datatype": datatype})[:-1]
+
+
+def _dump(part: Any) -> bytes:
     try:
-        head = json_media.dump(document)
+        return json_media.dump(part)
     except TypeError as error:
         raise ModelError(f"The model's answer cannot be written as JSON: {error}") from error
-    if not pieces:
-        return Encoded(head, JSON)
-    return Encoded(b"".join((head, *pieces)), BINARY, {HEAD_LENGTH: str(len(head))})
 
 
 def _wanted_of(name: str, note: Note) -> Wanted:

@@ -34,6 +34,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     **{f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
 }
 _NAMES = {(dtype.kind, dtype.itemsize): name for name, dtype in _DTYPES.items()}
+_FLOAT64 = np.dtype(np.float64)
 _BF16 = np.dtype("<u2")
 _HALVES = ("FP16", "BF16")
 _LENGTH_BYTES = 4  # "the byte length ... as a 4-byte little-endian unsigned integer"
@@ -234,6 +235,8 @@ def as_tensor(array: Array) -> tuple[str, Array]:
 
     What is neither number, text nor bytes is BYTES that hold JSON.
     """
+    if array.dtype is _FLOAT64:  # most are
+        return "FP64", array
     datatype = _NAMES.get((array.dtype.kind, array.dtype.itemsize))
     if datatype is not None:
         return datatype, array
@@ -260,11 +263,12 @@ def write_json(array: Array, datatype: str, name: str) -> Any:
     Raises:
         NotAcceptable: JSON has no form for it.
     """
-    flat = array.reshape(-1)
+    flat = array if array.ndim == 1 else array.reshape(-1)
     if datatype == "FP16":
         raise NotAcceptable(f"Output {name!r} is FP16, which has no form in JSON; ask for binary_data")
     if datatype != "BYTES":
-        return json_media.writable(flat)
+        # orjson takes longer to look at an array than to write one number
+        return flat.tolist() if flat.size == 1 else json_media.writable(flat)
     try:
         return [cell if isinstance(cell, str) else cell.decode() for cell in flat]
     except UnicodeDecodeError as error:
