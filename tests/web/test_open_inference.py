@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -16,7 +18,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from tests.web.rig import check_problem
 
 from demijohn import Demijohn
+from demijohn.protocols import PROTOCOLS
 from demijohn.web import v2_answers
+from demijohn.web.inference import Later, Route, begin_route
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.5]])
 
@@ -142,3 +146,16 @@ def test_a_client_that_reads_problems_gets_the_whole_error(fast_lane: bool) -> N
     counted = client.get("/ml/metrics").text
     for status in ("400", "422"):
         assert re.search(rf'demijohn_requests_total\{{[^}}]*status="{status}"[^}}]*\}} 1', counted)
+
+
+@pytest.mark.parametrize("outputs", [[], [{"name": "predict"}]])
+def test_the_thread_of_a_request_that_names_one_method_need_not_wait(
+    app: Flask, outputs: list[dict[str, str]]
+) -> None:
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}
+    body = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    environ = {"CONTENT_LENGTH": str(len(body))}
+    route = Route(PROTOCOLS["open-inference"], "shout")
+    begun = begin_route(app.extensions["demijohn"], route, environ, BytesIO(body), time.monotonic())
+    assert isinstance(begun, Later)
+    assert json.loads(begun.wait().body)["outputs"][0]["data"] == ["A"]

@@ -181,10 +181,11 @@ def begin_route(
         inference = protocol.decode(body, of_protocol, settings)
         deadline = entered + settings.deadline_s
         begun: InferenceResponse | Waiting
-        if inference.methods:
-            begun = predictor.predict_each(inference, deadline)
+        asked = inference.methods or (method,)
+        if len(asked) == 1 and asked[0] in predictor.runtime.methods:
+            begun = predictor.begin(asked[0], inference, deadline)
         else:
-            begun = predictor.begin(method, inference, deadline)
+            begun = predictor.predict_each(inference, deadline)
     except Exception as error:
         _count_error(shared, predictor, method, protocol, environ, entered, error)
         raise
