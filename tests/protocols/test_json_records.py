@@ -15,7 +15,7 @@ from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import RequestError
 from demijohn.messages import Inputs, Matrix, RecordCells, Records, as_written
-from demijohn.protocols import lines_media, mlflow, native
+from demijohn.protocols import lines_media, mlflow, native, tensorflow
 from demijohn.protocols.pieces import Bounds, rows_in
 from demijohn.signature import Signature, TensorSpec
 
@@ -106,6 +106,14 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
         lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
         lambda rows: json.dumps({"dataframe_records": rows}).encode(),
     ),
+    "tensorflow": (
+        lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs,
+        lambda rows: json.dumps({"instances": rows}).encode(),
+    ),
+    "tensorflow, inputs": (
+        lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs,
+        lambda rows: json.dumps({"inputs": rows}).encode(),
+    ),
     "lines": (
         lambda body: lines_media.decode(body, SETTINGS),
         lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows),
@@ -116,6 +124,10 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
 @settings(max_examples=1500, deadline=None)
 @given(signatures(), bodies(), st.sampled_from(list(WRITERS)))
 @example(TABLE, [{"a": 1, "b": 2}], "list")
+@example(TABLE, [{"a": 1}], "tensorflow")
+@example(Signature("matrix", (TensorSpec("x", shape=(-1, 1)),)), [{"a": 1}], "tensorflow")
+@example(Signature("matrix", (TensorSpec("x", "str"),)), [{"a": "y"}], "tensorflow, inputs")
+@example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "tensorflow")
 @example(TABLE, [{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": None, "c": 3}], "list")
 def test_records_get_the_same_answer_without_the_kernel(
     signature: Signature, records: list[dict[str, Any]], form: str
@@ -151,6 +163,9 @@ def test_a_spoiled_body_gets_the_same_answer_without_the_kernel(
             return TABLE.validate(lines_media.decode(body, limits))
         if form == "mlflow":
             return TABLE.validate(mlflow.decode(body, "application/json", limits).inputs)
+        if form.startswith("tensorflow"):
+            request = tensorflow.decode(body, "predict", limits)
+            return TABLE.validate(request.inputs)
         return TABLE.validate(native.decode(body, "", limits).inputs)
 
     assert_alike(*both_ways(validate))
@@ -186,7 +201,9 @@ def test_plain_records_are_read_into_one_array() -> None:
     assert isinstance(numbers, Matrix)
     assert isinstance(mixed, RecordCells)
     assert isinstance(lines, Matrix)
-    for inputs in (numbers, mixed, lines):
+    rows = tensorflow.decode(b'{"instances":[{"a":1,"b":2}]}', "predict", SETTINGS).inputs
+    assert isinstance(rows, Matrix)
+    for inputs in (numbers, mixed, lines, rows):
         assert isinstance(as_written(inputs), Records)
 
 
@@ -194,3 +211,24 @@ def test_records_are_no_rows_of_a_model_without_column_names() -> None:
     matrix = Signature("matrix", (TensorSpec("x", shape=(-1, 3)),))
     with pytest.raises(RequestError, match="The model has no column names"):
         matrix.validate(native.decode(b'[{"a":1,"b":2,"c":3}]', "", SETTINGS).inputs)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances":[{"a":1,"b":2}]}', b'{"inputs":[{"a":1,"b":2}]}', b'{"instances":[{"a":1}]}',
+        b'{"inputs":[{"instances":1,"b":"instances"}]}', b'{"instances":[{"inputs":1,"b":"inputs"}]}',
+        b'{"inputs":[{"a":"x"}]}', b' {\n"inputs" : [[1, 2]]}', b'{"instances":[[1],[2]]}', b"{}", b"{",
+        b'{"instances":[{"b64":"aGk="}]}', b'{"dataframe_records":[{"a":1,"b":2}]}',
+        b'{"instances":[{"a":1,"b":2}],"signature_name":"predict"}', b'{"instances":[{"a":NaN,"b":2}]}',
+        b'{"signature_name":"predict","instances":[{"a":1,"b":2}]}',
+        b'{"instances":[{"a":1,"b":2}],"inputs":[{"a":1,"b":2}]}',
+    ],
+)  # fmt: skip
+def test_tensorflow_answers_rows_or_columns_as_without_the_kernel(body: bytes) -> None:
+    def read() -> Any:
+        request = tensorflow.decode(body, "predict", SETTINGS)
+        return request.note, request.methods, as_written(request.inputs)
+
+    with_kernel, without = both_ways(read)
+    assert with_kernel == without

@@ -29,7 +29,7 @@ from demijohn.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
-from demijohn.messages import Columns, InferenceRequest, InferenceResponse, Matrix, Records, Rows
+from demijohn.messages import Columns, InferenceRequest, InferenceResponse, Records, Rows, as_written
 from demijohn.protocols import PROTOCOLS, tensorflow
 
 SETTINGS = Settings()
@@ -44,7 +44,7 @@ def decode(document: Any, verb: str = "predict", **limits: int) -> InferenceRequ
 
 
 def written(request: InferenceRequest) -> Any:
-    return request.inputs.again() if isinstance(request.inputs, Matrix) else request.inputs
+    return as_written(request.inputs)
 
 
 def test_the_dialect_is_in_the_table() -> None:

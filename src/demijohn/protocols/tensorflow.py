@@ -48,7 +48,10 @@ from demijohn.messages import (
     InferenceRequest,
     InferenceResponse,
     Inputs,
+    Matrix,
+    RecordCells,
     Records,
+    as_written,
 )
 
 from . import image_media, json_forms, json_media, json_words, media_types
@@ -62,6 +65,7 @@ _B64 = "b64"
 _PREDICT, _CLASSIFY, _REGRESS = VERBS = ("predict", "classify", "regress")
 EXPLAIN = "explain"  #: KServe's, for models with an explainer; none here has one.
 _ROW, _COLUMN = "row", "column"
+_KEYS = {_ROW: b'"instances"', _COLUMN: b'"inputs"'}
 _LISTS = {_ROW: "instances", _COLUMN: "inputs", _CLASSIFY: "examples", _REGRESS: "examples"}
 
 
@@ -86,12 +90,31 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         return _read_examples(document, head, images, may_have_bytes=b'"b64"' in body)
     if body.lstrip(b" \t\r\n")[:1] != b"{":  # a bare list would be read like rows of ``instances``
         raise _misfit("an object with 'instances' or 'inputs'", json_words.parse(body, settings))
+    form = _first_form(body)
     request = json_forms.decode(
-        body, settings, lambda document: _read_rows(document, body, images), json_words.parse
+        body,
+        settings,
+        lambda document: _read_rows(document, body, images),
+        json_words.parse,
+        has_records=form is not None,
     )
-    if request.note is None:  # an array at once: there is one key in the object, and it is no other
-        return replace(request, note=_ROW if b'"instances"' in body else _COLUMN)
-    return request
+    if request.note is not None:
+        return request
+    # An array at once: there is one key in the object, and it is no other.
+    inputs = request.inputs
+    if isinstance(inputs, RecordCells | Matrix) and len(_columns_of(inputs)) == 1:
+        inputs = as_written(inputs)  # a column of one name may be the only input of any model
+    return replace(request, inputs=inputs, note=form)
+
+
+def _first_form(body: bytes) -> str | None:
+    """Return the form that the first key of an object says, as far as it says any."""
+    place = body.find(b'"')
+    return next((form for form, key in _KEYS.items() if body.startswith(key, place)), None)
+
+
+def _columns_of(inputs: Matrix | RecordCells) -> Sequence[str]:
+    return inputs.names if isinstance(inputs, RecordCells) else inputs.columns or ()
 
 
 def _read_rows(document: Any, body: bytes, images: ImageReader) -> InferenceRequest:
