@@ -73,6 +73,7 @@ def assert_one_answer(body: bytes, own: Settings = SETTINGS) -> None:
     assert outcome(body, own) == wanted
 
 
+NO_DATA = a_request().replace(b', "data": [1.5, 2]', b"")
 PLAIN = {
     "flat": a_request(),
     "nested": a_request(data=[[1.5, 2]]),
@@ -146,6 +147,16 @@ OTHERS = {
     "data of the parameters": a_request(data=["a", "b"], parameters={"data": [1, 2]}),
     "data of the tensor's parameters alone": a_request(data=None, tensor_parameters={"data": [1, 2]}),
     "data of the request": a_request(data=None).replace(b'"inputs"', b'"data":[1,2],"inputs"'),
+    "data of the parameters and nowhere else": NO_DATA.replace(
+        b'"inputs"', b'"parameters":{"data":[1,2]},"inputs"'
+    ),
+    "data of the request and nowhere else": NO_DATA.replace(b'"inputs"', b'"data":[1,2],"inputs"'),
+    "data of the outputs and nowhere else": NO_DATA.replace(
+        b'"inputs"', b'"outputs":[{"name":"predict","data":[1,2]}],"inputs"'
+    ),
+    "data in bytes and in the parameters": NO_DATA.replace(
+        b'"FP64"', b'"FP64","parameters":{"binary_data_size":16,"data":[1,2]}'
+    ),
     "data under an escape too": a_request(data=[], shape=[0, 2], parameters={"data": [1, 2]}).replace(
         b'"data": []', b'"d\\u0061ta": []'
     ),
