@@ -1,4 +1,4 @@
-"""Kernels in C: running tree ensembles and dense networks, reading bodies in one pass, adding to sums.
+"""Kernels in C: running trees, dense networks and linear models, reading bodies in one pass, adding to sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -32,6 +32,7 @@ __all__ = [
     "WHY_NOT",
     "Cells",
     "Forest",
+    "Linear",
     "Network",
     "ReadRecords",
     "ReadTable",
@@ -61,6 +62,17 @@ Bits = npt.NDArray[np.uint32]
 _FLOAT64 = np.dtype(np.float64)
 _ndarray = np.ndarray
 _read_matrix = _kernels.read_matrix
+#: ``Linear(weights, bias, minus, divide, largest)`` is a linear model in float64, of weights (n_features,
+#: n_outputs), bias (n_outputs,), and what is taken from a row and what it is then divided by, (n_features,)
+#: or None. Of X (n_rows, n_features) ``scores(X, out)`` fills ``out`` with ``(X - minus) / divide @ weights
+#: + bias``, within 5e-10 of what any order of the sums gives, relative to each score; ``probabilities(X,
+#: out)`` fills ``out`` with the softmax of scores that are within 1e-10 as such (of one output: what its
+#: logistic function leaves of 1, and that); ``winners(X, out)`` says which score is the largest (of one
+#: output: whether it is positive), in whatever order. They return 0; else some row is not sure to be so, or
+#: has a value that is NaN, infinite or, with its weight, beyond ``largest``, or X is not float64 in C order
+#: or has no row, and what stands in ``out`` means nothing. ``winner(X)`` returns that of a single row, or
+#: -1. Any number of threads may call them at once.
+Linear = _kernels.Linear
 #: ``Network(n_features, largest, steps)`` is a neural network in float32: ``run(X, out)`` takes X (n_rows,
 #: n_features) float32 in C order and fills ``out`` (n_rows, n_outputs). It returns 0; else some value is NaN
 #: or beyond ``largest``, or an answer is not finite, and what stands in ``out`` means nothing. A step begins

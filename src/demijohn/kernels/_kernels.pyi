@@ -46,6 +46,23 @@ class Forest:
     # A copy of the block; from_packed of it is the same forest. A memory map of it is not even copied.
     def packed(self) -> bytes: ...
 
+class Linear:
+    """A linear model."""
+
+    def __new__(
+        cls, weights: Array, bias: Array, minus: Array | None, divide: Array | None, largest: float
+    ) -> Self: ...
+    @property
+    def n_outputs(self) -> int: ...
+    # 0, or not if some row is not its to answer. out: n_outputs numbers for each row, float64, of any shape.
+    def scores(self, rows: Array, out: Array, /) -> int: ...
+    # out: of one output 2 numbers for each row.
+    def probabilities(self, rows: Array, out: Array, /) -> int: ...
+    # Of a single row; -1 if it is not its to answer.
+    def winner(self, row: Array, /) -> int: ...
+    # out: (n_rows,) int64.
+    def winners(self, rows: Array, out: Array, /) -> int: ...
+
 class Network:
     """A neural network of dense layers."""
 

@@ -31,6 +31,15 @@ class Forest:
         raise RuntimeError(WHY_NOT)
 
 
+class Linear:
+    """Refuses to be made."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        raise RuntimeError(WHY_NOT)
+
+
 class Network:
     """Refuses to be made."""
 
