@@ -29,8 +29,10 @@ NAMES = sorted(
 )
 #: Engines without which Demijohn would not be fast: parity accepts each of them.
 MUST_HAVES = [
+    ("LinearRegression", "predict", "kernel"),
     ("LinearRegression", "predict", "numpy"),
     ("LinearRegression", "predict", "onnx"),
+    ("LogisticRegression", "predict", "kernel"),
     ("LogisticRegression", "predict_proba", "numpy"),
     ("StandardScaler", "transform", "numpy"),
     ("PCA", "transform", "numpy"),

@@ -185,10 +185,10 @@ def test_candidates_are_named_by_what_is_inside():
         ]
 
     linear, forest = LogisticRegression().fit(MATRIX, LABELS), FOREST.fit(MATRIX, LABELS)
-    assert names(linear) == ["numpy", "onnx", "unchecked"]
-    assert names(linear, is_fast=True) == ["numpy", "onnx", "unchecked", "onnx-float32"]
+    assert names(linear) == ["kernel", "numpy", "onnx", "unchecked"]
+    assert names(linear, is_fast=True) == ["kernel", "numpy", "onnx", "unchecked", "onnx-float32"]
     assert names(forest) == ["kernel", "onnx", "treelite"]
-    numpy_of_linear = sklearn.candidates(wrap(linear), is_fast=False)[0].build()
+    numpy_of_linear = sklearn.candidates(wrap(linear), is_fast=False)[1].build()
     assert numpy_of_linear.name == "numpy"
     assert numpy_of_linear.is_whole
 

@@ -39,14 +39,14 @@ def candidates(runtime: Model, *, is_fast: bool) -> list[Candidate]:
         runtime: Of scikit-learn.
         is_fast: Engines in float32 are wanted too.
     """
-    makers = dict(_WITH_TREES if has_trees(runtime.estimator) else _WITHOUT_TREES)
+    builders = dict(_WITH_TREES if has_trees(runtime.estimator) else _WITHOUT_TREES)
     if is_fast:
-        makers["onnx-float32"] = _onnx_float32
+        builders["onnx-float32"] = _by(_onnx_float32)
     return [
-        Candidate(name, method, partial(_build, runtime, method, make))
+        Candidate(name, method, partial(build, runtime, method))
         for method in runtime.methods
         if method in _METHODS
-        for name, make in makers.items()
+        for name, build in builders.items()
     ]
 
 
@@ -90,17 +90,29 @@ def _large_ensembles(estimator: Any) -> Iterator[Ensemble]:
             yield ensemble
 
 
-def _build(runtime: Model, method: str, make: Callable[[], Backend]) -> Engine:
-    from . import program
+_Builder = Callable[[Model, str], Engine]  #: Of a method's engine; raises ``Unconvertible``.
 
-    return program.build(runtime, method, make())
+
+def _by(make: Callable[[], Backend]) -> _Builder:
+    def build(runtime: Model, method: str) -> Engine:
+        from . import program
+
+        return program.build(runtime, method, make())
+
+    return build
+
+
+def _linear(runtime: Model, method: str) -> Engine:
+    from . import linear_kernel
+
+    return linear_kernel.build(runtime, method)
 
 
 def _numpy() -> Backend:
     return Backend("numpy")
 
 
-def _kernel() -> Backend:
+def _kernel_of_trees() -> Backend:
     from demijohn.acceleration.trees import kernel_trees
 
     return Backend("kernel", trees=kernel_trees.step)
@@ -131,5 +143,7 @@ def _unchecked() -> Backend:
     return Backend("unchecked", others=unchecked.step)
 
 
-_WITH_TREES = {"kernel": _kernel, "onnx": _onnx, "treelite": _treelite}
-_WITHOUT_TREES = {"numpy": _numpy, "onnx": _onnx, "unchecked": _unchecked}
+_WITH_TREES = {"kernel": _by(_kernel_of_trees), "onnx": _by(_onnx), "treelite": _by(_treelite)}
+_WITHOUT_TREES = {
+    "kernel": _linear, "numpy": _by(_numpy), "onnx": _by(_onnx), "unchecked": _by(_unchecked),
+}  # fmt: skip

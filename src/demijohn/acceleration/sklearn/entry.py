@@ -109,7 +109,7 @@ def make_entry(model: Model, codes: Mapping[str, int]) -> Entry:
         return _table(model, codes)
     dtype = model.signature.inputs[0].dtype
     if dtype == "float64":
-        return _matrix
+        return matrix
     if np.dtype(dtype if dtype != "str" else object).kind in "biu":
         return _whole_numbers
     if dtype in ("str", "object"):
@@ -117,7 +117,8 @@ def make_entry(model: Model, codes: Mapping[str, int]) -> Entry:
     raise Unconvertible(f"the model takes {dtype}")
 
 
-def _matrix(tensors: Tensors) -> Array:
+def matrix(tensors: Tensors) -> Array:
+    """Take the rows of a model that takes one matrix of float64."""
     (rows,) = tensors.values()
     if rows.dtype is _FLOAT64 and rows.flags.c_contiguous:
         return rows

@@ -219,7 +219,8 @@ def _ransac(estimator: Any, method: str, backend: Backend) -> Step:
     return factory(inner, method, backend)
 
 
-_REGRESSORS = [
+#: Their ``predict`` is a product and a sum, of the shape that ``coef_`` has.
+REGRESSORS = [
     "ARDRegression", "BayesianRidge", "ElasticNet", "ElasticNetCV", "HuberRegressor", "Lars", "LarsCV",
     "Lasso", "LassoCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "LinearRegression", "LinearSVR",
     "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV",
@@ -230,7 +231,7 @@ _pls = by_method({"predict": _pls_predict, "transform": _projection("x_rotations
 _pls_svd = by_method({"transform": _projection("x_weights_")})
 
 FINALS: Mapping[str, Factory] = {
-    **dict.fromkeys(_REGRESSORS, by_method({"predict": scores_of})),
+    **dict.fromkeys(REGRESSORS, by_method({"predict": scores_of})),
     **dict.fromkeys(["SGDRegressor", "PassiveAggressiveRegressor"], by_method({"predict": _raveled})),
     **dict.fromkeys(
         ["PoissonRegressor", "GammaRegressor", "TweedieRegressor"], by_method({"predict": _generalized})

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from demijohn.acceleration.engine import Backend, Engine, Part, Step, StepAside, Unconvertible
+from demijohn.acceleration.engine import Backend, Part, Step, StepAside, Unconvertible
 from demijohn.messages import Array, Tensors
 
 from .building import Building
@@ -60,7 +60,7 @@ class Program:
         raise StepAside(f"the result is a {type(result).__name__}")
 
 
-def build(model: Model, method: str, backend: Backend) -> Engine:
+def build(model: Model, method: str, backend: Backend) -> Program:
     """Build the engine of one method.
 
     Args:
@@ -109,7 +109,7 @@ def _behind_native_head(
     Raises:
         Unconvertible: ``why``, where nothing is gained.
     """
-    steps = _steps_of(model.estimator)
+    steps = steps_of(model.estimator)
     for n_native in range(1, len(steps)):
         head, tail = steps[:n_native], steps[n_native:]
         try:
@@ -121,11 +121,11 @@ def _behind_native_head(
     raise why
 
 
-def _steps_of(estimator: Any) -> list[Any]:
-    """Return the steps of the pipeline that a model is, or that a search found."""
+def steps_of(estimator: Any) -> list[Any]:
+    """Return the steps that do something of the pipeline that a model is, or that a search found."""
     names = {base.__name__ for base in type(estimator).__mro__}
     if "BaseSearchCV" in names:
-        return _steps_of(estimator.best_estimator_)
+        return steps_of(estimator.best_estimator_)
     if "Pipeline" not in names:
         return [estimator]
     return [step for _, step in estimator.steps if not is_kept(step)]
