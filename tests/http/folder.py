@@ -15,7 +15,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-ROWS = [[1.0, 2.0, 3.0], [4.0, 5.5, -6.25], [0.1, 0.2, 0.3]]
+#: Sums of their products with 1, 2 and 3 are the same in every order: engines have last bits of their own.
+ROWS = [[1.0, 2.0, 3.0], [4.0, 5.5, -6.25], [0.1, 0.2, 0.5]]
 #: What a spreadsheet would take for formulas, where they begin a cell.
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tcell", "\rcell"]
 OPTIONS = ["--default", "plane", "--alias", "double@champion=9", "--alias", "plane@champion=1"]
@@ -24,7 +25,9 @@ OPTIONS = ["--default", "plane", "--alias", "double@champion=9", "--alias", "pla
 def fit_plane() -> Any:
     """A matrix model of three columns: its answer is ``a + 2 b + 3 c``."""
     rows = np.random.default_rng(0).normal(size=(40, 3))
-    return LinearRegression().fit(rows, rows @ [1.0, 2.0, 3.0])
+    plane = LinearRegression().fit(rows, rows @ [1.0, 2.0, 3.0])
+    plane.coef_, plane.intercept_ = np.array([1.0, 2.0, 3.0]), 0.0  # to the last bit; see ROWS
+    return plane
 
 
 def fit_table() -> Any:
