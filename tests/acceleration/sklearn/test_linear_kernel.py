@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from tests.estimators import fitted_estimators
 from demijohn import kernels
 from demijohn.acceleration import edges, parity
 from demijohn.acceleration.engine import Unconvertible
-from demijohn.acceleration.sklearn import linear_kernel, program
+from demijohn.acceleration.sklearn import candidates, linear_kernel, program
 from demijohn.messages import Records, Tensors
 from demijohn.probes import draw, rows_or_records
 from demijohn.runtimes import wrap
@@ -85,6 +86,7 @@ MODELS: dict[str, Any] = {
     "ridge": RidgeClassifier().fit(ROWS, THREE),
     "descent": make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)).fit(ROWS, TWO),
 }  # fmt: skip
+build = partial(linear_kernel.build, gives_numbers=True)
 METHODS = ("predict", "decision_function", "predict_proba")
 EACH = [(name, method) for name, model in MODELS.items() for method in METHODS if hasattr(model, method)]
 
@@ -111,7 +113,7 @@ def test_answers_are_the_frameworks_in_names_shapes_and_types(
     name: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = wrap(MODELS[name])
-    engine = linear_kernel.build(runtime, method)
+    engine = build(runtime, method)
     left = counting(engine, monkeypatch)
     for n_rows in (1, 2, 8, 64, 1000):
         tensors = tensors_of(runtime, repeated(rows_for(MODELS[name]), n_rows))
@@ -131,7 +133,7 @@ def test_parity_accepts_it(name: str, method: str) -> None:
     sets = edges.probe_sets(
         runtime.signature, runtime.signature.validate(rows_or_records(example)), drawn, n_ordinary=500
     )
-    engine = linear_kernel.build(runtime, method)
+    engine = build(runtime, method)
     verdict = parity.judge(engine, lambda tensors: runtime.run(method, tensors, {}), sets, budget_s=0.5)
     assert verdict.why_not is None
 
@@ -139,7 +141,7 @@ def test_parity_accepts_it(name: str, method: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_an_answer_shares_no_memory_with_the_request_the_model_or_another(name: str) -> None:
     runtime = wrap(MODELS[name])
-    engine = linear_kernel.build(runtime, "predict")
+    engine = build(runtime, "predict")
     tensors = tensors_of(runtime, rows_for(MODELS[name])[:1])
     (first,), (second,) = engine.run(tensors).values(), engine.run(tensors).values()
     arrays = [
@@ -156,7 +158,7 @@ def test_an_answer_shares_no_memory_with_the_request_the_model_or_another(name: 
 def test_what_is_not_finite_is_the_frameworks(name: str, value: float) -> None:
     for method in METHODS:
         if hasattr(MODELS[name], method):
-            engine = linear_kernel.build(wrap(MODELS[name]), method)
+            engine = build(wrap(MODELS[name]), method)
             for n_rows in (1, 3):
                 rows = ROWS[:n_rows].copy()
                 rows[-1, 3] = value
@@ -165,7 +167,7 @@ def test_what_is_not_finite_is_the_frameworks(name: str, value: float) -> None:
 
 def test_rows_of_another_layout_are_answered_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = wrap(MODELS["scaled logistic"])
-    engine = linear_kernel.build(runtime, "predict")
+    engine = build(runtime, "predict")
     left = counting(engine, monkeypatch)
     for rows in (np.asfortranarray(ROWS), np.repeat(ROWS, 2, axis=1)[:, ::2], ROWS.astype(">f8")):
         same(engine.run({"inputs": rows}), runtime.run("predict", {"inputs": ROWS}, {}))
@@ -196,14 +198,14 @@ def test_labels_of_rows_on_the_border_are_the_frameworks(n_features: int, n_rows
     rows = np.array([on_the_border(coef, row) for row in random.normal(size=(n_rows, n_features))])
     runtime = wrap(model, example=rows)
     for method in METHODS:
-        engine = linear_kernel.build(runtime, method)
+        engine = build(runtime, method)
         tensors = {"inputs": rows}
         same(engine.run(tensors), runtime.run(method, tensors, {}))
 
 
 def test_a_label_that_hangs_on_the_last_bits_is_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = wrap(binary([1.0, 1.0], 0.0), example=[[1.0, 2.0]])
-    engine = linear_kernel.build(runtime, "predict")
+    engine = build(runtime, "predict")
     left = counting(engine, monkeypatch)
     for second, n_left in ((-1.0, 1), (-1.0 + 2**-53, 2), (-1.0 + 1e-12, 2), (0.0, 2)):
         rows = np.array([[1.0, second]])
@@ -219,7 +221,7 @@ def test_the_first_of_two_equal_classes_is_the_label() -> None:
     model = LogisticRegression()
     model.coef_, model.intercept_ = np.zeros((4, 2)), np.array([0.0, 1.0, 1.0, -1.0])
     model.classes_, model.n_features_in_ = np.array([3, 5, 7, 9]), 2
-    engine = linear_kernel.build(wrap(model, example=[[1.0, 2.0]]), "predict")
+    engine = build(wrap(model, example=[[1.0, 2.0]]), "predict")
     for n_rows in (1, 4):
         assert engine.run({"inputs": np.ones((n_rows, 2))})["predict"].tolist() == [5] * n_rows
 
@@ -247,7 +249,7 @@ def test_any_regression_answers_as_the_framework_does(
     if scaler is not None:
         model = Pipeline([("scaler", scaler.fit(rows)), ("model", model)])
     runtime = wrap(model, example=rows)
-    engine = linear_kernel.build(runtime, "predict")
+    engine = build(runtime, "predict")
     same(engine.run({"inputs": rows}), runtime.run("predict", {"inputs": rows}, {}))
 
 
@@ -260,7 +262,7 @@ def test_a_table_of_numbers_is_answered(monkeypatch: pytest.MonkeyPatch) -> None
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME, TWO)
     runtime = wrap(model)
     for method in METHODS:
-        engine = linear_kernel.build(runtime, method)
+        engine = build(runtime, method)
         left = counting(engine, monkeypatch)
         for n_rows in (1, 5, 80):
             records = Records(FRAME.iloc[:n_rows].to_dict("records"))
@@ -272,7 +274,7 @@ def test_a_table_of_numbers_is_answered(monkeypatch: pytest.MonkeyPatch) -> None
 def test_whole_numbers_are_answered() -> None:
     whole = RANDOM.integers(-5, 5, size=(50, 3))
     runtime = wrap(Ridge().fit(whole, whole.sum(axis=1)), example=whole[:5])
-    engine = linear_kernel.build(runtime, "predict")
+    engine = build(runtime, "predict")
     for n_rows in (1, 30):
         tensors = {"inputs": whole[:n_rows]}
         same(engine.run(tensors), runtime.run("predict", tensors, {}))
@@ -280,6 +282,23 @@ def test_whole_numbers_are_answered() -> None:
 
 
 # What is refused ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "method"), EACH)
+def test_only_labels_are_its_own_unless_speed_comes_first(name: str, method: str) -> None:
+    runtime = wrap(MODELS[name])
+    (exact,) = (
+        one for one in candidates(runtime, is_fast=False) if (one.engine, one.method) == ("kernel", method)
+    )
+    (fast,) = (
+        one for one in candidates(runtime, is_fast=True) if (one.engine, one.method) == ("kernel", method)
+    )
+    assert fast.build().name == "kernel"
+    if method == "predict" and hasattr(MODELS[name], "classes_"):
+        assert exact.build().name == "kernel"
+    else:
+        with pytest.raises(Unconvertible, match="for --fast"):
+            exact.build()
 
 
 class OwnRegression(LinearRegression):
@@ -339,7 +358,7 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_what_is_no_scaled_linear_model_is_refused_in_one_line(model: Any, method: str, why: str) -> None:
     with pytest.raises(Unconvertible, match=why) as refusal:
-        linear_kernel.build(wrap(model, example=ROWS[:3]), method)
+        build(wrap(model, example=ROWS[:3]), method)
     assert "\n" not in str(refusal.value)
 
 
@@ -350,7 +369,7 @@ def test_a_scaler_that_is_a_subclass_with_another_transform_is_refused() -> None
 
     model = make_pipeline(Own(), LogisticRegression()).fit(ROWS, TWO)
     with pytest.raises(Unconvertible, match="the framework runs the steps before it"):
-        linear_kernel.build(wrap(model), "predict")
+        build(wrap(model), "predict")
 
 
 def test_weights_of_several_classes_and_labels_of_others_are_refused() -> None:
@@ -359,27 +378,27 @@ def test_weights_of_several_classes_and_labels_of_others_are_refused() -> None:
     runtime = wrap(model)
     for method in ("predict", "predict_proba"):
         with pytest.raises(Unconvertible, match="for 2 classes"):
-            linear_kernel.build(runtime, method)
+            build(runtime, method)
 
 
 def test_several_outputs_of_what_has_one_are_refused() -> None:
     model = SGDRegressor(random_state=0).fit(ROWS, ONE)
     model.coef_ = np.stack([model.coef_, model.coef_])
     with pytest.raises(Unconvertible, match="2 scores where one is expected"):
-        linear_kernel.build(wrap(model), "predict")
+        build(wrap(model), "predict")
 
 
 def test_a_large_model_is_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_kernel, "MAX_WEIGHT_BYTES", 8)
     with pytest.raises(Unconvertible, match="weights, too many"):
-        linear_kernel.build(wrap(MODELS["regression"]), "predict")
+        build(wrap(MODELS["regression"]), "predict")
 
 
 def test_without_the_kernels_the_operator_reads_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "IS_BUILT", False)
     monkeypatch.setattr(kernels, "WHY_NOT", "no compiler")
     with pytest.raises(Unconvertible, match="no compiler"):
-        linear_kernel.build(wrap(MODELS["regression"]), "predict")
+        build(wrap(MODELS["regression"]), "predict")
 
 
 @pytest.mark.parametrize("name", sorted(linear_kernel._METHODS))
@@ -389,7 +408,7 @@ def test_each_estimator_of_the_table_is_answered(name: str) -> None:
         warnings.simplefilter("ignore")  # some are deprecated
         runtime = wrap(estimator)
         for method in set(runtime.methods) & set(linear_kernel._METHODS[name]) - {"predict_proba"}:
-            engine = linear_kernel.build(runtime, method)
+            engine = build(runtime, method)
             for n_rows in (1, 50):
                 tensors = {"inputs": np.ascontiguousarray(like[:n_rows], dtype=float)}
                 same(engine.run(tensors), runtime.run(method, tensors, {}))

@@ -37,11 +37,13 @@ def candidates(runtime: Model, *, is_fast: bool) -> list[Candidate]:
 
     Args:
         runtime: Of scikit-learn.
-        is_fast: Engines in float32 are wanted too.
+        is_fast: Engines in float32 are wanted too, and such as change a number's last bits.
     """
     builders = dict(_WITH_TREES if has_trees(runtime.estimator) else _WITHOUT_TREES)
     if is_fast:
         builders["onnx-float32"] = _by(_onnx_float32)
+        if "numpy" in builders:
+            builders["kernel"] = _linear_numbers
     return [
         Candidate(name, method, partial(build, runtime, method))
         for method in runtime.methods
@@ -102,10 +104,16 @@ def _by(make: Callable[[], Backend]) -> _Builder:
     return build
 
 
-def _linear(runtime: Model, method: str) -> Engine:
+def _linear_labels(runtime: Model, method: str) -> Engine:
     from . import linear_kernel
 
     return linear_kernel.build(runtime, method)
+
+
+def _linear_numbers(runtime: Model, method: str) -> Engine:
+    from . import linear_kernel
+
+    return linear_kernel.build(runtime, method, gives_numbers=True)
 
 
 def _numpy() -> Backend:
@@ -145,5 +153,5 @@ def _unchecked() -> Backend:
 
 _WITH_TREES = {"kernel": _by(_kernel_of_trees), "onnx": _by(_onnx), "treelite": _by(_treelite)}
 _WITHOUT_TREES = {
-    "kernel": _linear, "numpy": _by(_numpy), "onnx": _by(_onnx), "unchecked": _by(_unchecked),
+    "kernel": _linear_labels, "numpy": _by(_numpy), "onnx": _by(_onnx), "unchecked": _by(_unchecked),
 }  # fmt: skip

@@ -4,9 +4,11 @@ numpy's ``dot`` gives up the GIL, after which a request waits for its turn, and 
 0.4 µs for a single row; the kernel does neither.
 
 Rules of this room:
-1. The kernel sums in another order than BLAS. It answers what that cannot change, or changes within half of
-   what parity allows; rows of which it is not sure are answered by the steps of numpy, in this very engine.
-2. What numpy's steps do not translate, this does not either.
+1. The kernel sums in another order than BLAS. It names labels, which that cannot change; scores and
+   probabilities, whose last bits it changes, only for who asked for speed first: numpy's are the framework's
+   own, bit for bit, and no answer is to tell whether a plan was settled.
+2. Rows of which the kernel is not sure are answered by the steps of numpy, in this very engine.
+3. What numpy's steps do not translate, this does not either.
 
 Source: see ``linear`` and ``linear_classifiers``.
 """
@@ -47,12 +49,14 @@ class LinearEngine:
     parts: tuple[Part, ...] = ()
 
 
-def build(model: Model, method: str) -> LinearEngine:
+def build(model: Model, method: str, *, gives_numbers: bool = False) -> LinearEngine:
     """Build the engine of one method.
 
     Args:
         model: The runtime of a fitted estimator.
         method: One of its methods.
+        gives_numbers: Scores and probabilities may differ from the framework's, within half of what parity
+            allows.
 
     Raises:
         Unconvertible: it is another model, or another method of it, or the kernel is not built.
@@ -61,6 +65,8 @@ def build(model: Model, method: str) -> LinearEngine:
     maker = _METHODS.get(_name_of(steps[-1]), {}).get(method) if steps else None
     if maker is None:
         raise Unconvertible(f"its {method} is none of a linear model that the kernel knows")
+    if not (gives_numbers or maker in (_labels, _labels_of_ridge)):
+        raise Unconvertible("it would change a number's last bits, which is for --fast")
     *before, estimator = steps
     scaling = _scaling_of(before)
     if not kernels.IS_BUILT:
