@@ -1,4 +1,4 @@
-"""Kernels in C: running trees, dense networks and linear models, reading bodies in one pass, adding to sums.
+"""Kernels in C: running trees, networks, linear models and neighbours, reading bodies in one pass, sums.
 
 Rules of this room:
 1. Demijohn works without them. Where they could not be built when it was installed, ``IS_BUILT`` is false,
@@ -33,6 +33,7 @@ __all__ = [
     "Cells",
     "Forest",
     "Linear",
+    "Neighbors",
     "Network",
     "ReadRecords",
     "ReadTable",
@@ -79,6 +80,9 @@ Linear = _kernels.Linear
 #: with its kind (see ``_network.h``): (0, weights, bias), (1, minus, times, plus), or (kind, alpha).
 #: Any number of threads may run it at once.
 Network = _kernels.Network
+#: ``Neighbors(points, targets, n_neighbors, n_classes, is_squared, is_weighted, tree)`` says what the points
+#: nearest to a row say: see the stub. Any number of threads may run it at once.
+Neighbors = _kernels.Neighbors
 #: ``add_to(values, place, amount, place, amount, ...)`` does ``values[place] += amount`` for up to 16 pairs,
 #: one caller at a time; ``values`` is a memoryview of float64. Without the kernels it does so, but slower.
 add_to = _kernels.add_to

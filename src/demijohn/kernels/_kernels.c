@@ -1,4 +1,5 @@
-/* demijohn.kernels._kernels: what Python sees of the forests, the networks, the linear models, the readers and the sums.
+/* demijohn.kernels._kernels: what Python sees of the forests, the networks, the linear models, the neighbours, the
+ * readers and the sums.
  *
  * Rules of this room:
  * 1. Only the limited API, so that one wheel serves every Python from 3.11 on; arrays come as buffers.
@@ -12,6 +13,7 @@
 #include "_forest.h"
 #include "_linear.h"
 #include "_matrix.h"
+#include "_neighbors.h"
 #include "_network.h"
 #include "_records.h"
 #include "_sums.h"
@@ -298,7 +300,10 @@ fill_module(PyObject *module)
     if (add_type(module, "Forest", &forest_spec) < 0 || add_type(module, "Network", &network_spec) < 0) {
         return -1;
     }
-    return add_type(module, "Linear", &linear_spec) < 0 ? -1 : add_type(module, "Tally", &tally_spec);
+    if (add_type(module, "Linear", &linear_spec) < 0 || add_type(module, "Neighbors", &neighbors_spec) < 0) {
+        return -1;
+    }
+    return add_type(module, "Tally", &tally_spec);
 }
 
 static PyMethodDef functions[] = {

@@ -72,6 +72,36 @@ class Network:
     # 0, or not if some value is not its to answer. (n_rows, n_features) to (n_rows, n_outputs), float32.
     def run(self, rows: Array, out: Array, /) -> int: ...
 
+class Neighbors:
+    """The nearest points of a row, and what they say.
+
+    What those points (n_points, n_features), float64 in C order and not copied, say that are nearest to a
+    row. ``targets`` are labels (n_points,) int32 below ``n_classes``, or with ``n_classes=0`` numbers
+    (n_points, n_outputs) float64. Distances are sums of squared differences, or of absolute ones;
+    ``is_weighted``: each point's say is one over its distance. ``vote(X, out)`` fills (n_rows,) int32 with
+    the label that most are of, the lowest on a tie; ``average(X, out)`` fills (n_rows, n_outputs or
+    n_classes) float64. They return 0; else some row is not theirs to answer (it is not finite, or the
+    answer hangs on rounding, or on which of equally near points is taken), and what stands in ``out`` means
+    nothing. ``tree`` is None or a k-d tree of scikit-learn: ``order`` (n_points,) int32, ``nodes``
+    (n_nodes, 3) int32 of begin, end, is_leaf, and ``bounds`` (2, n_nodes, n_features) float64; with it, of
+    equally near points the same are taken as there. Nobody may change these arrays.
+    """
+
+    def __new__(
+        cls,
+        points: Array,
+        targets: Array,
+        n_neighbors: int,
+        n_classes: int,
+        is_squared: bool,
+        is_weighted: bool,
+        tree: tuple[Array, Array, Array] | None,
+    ) -> Self: ...
+    # 0, or not if some row is not its to answer. rows: (n_rows, n_features) float64; out: (n_rows,) int32.
+    def vote(self, rows: Array, out: Array, /) -> int: ...
+    # out: (n_rows, n_outputs) float64.
+    def average(self, rows: Array, out: Array, /) -> int: ...
+
 class Tally:
     """Where the answers of one method are counted."""
 

@@ -49,6 +49,15 @@ class Network:
         raise RuntimeError(WHY_NOT)
 
 
+class Neighbors:
+    """Refuses to be made."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        raise RuntimeError(WHY_NOT)
+
+
 def are_between(_numbers: bytearray, _least: float, _largest: float, /) -> NoReturn:
     """Refuse to compare."""
     raise RuntimeError(WHY_NOT)
