@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -222,6 +223,7 @@ def _compositions() -> Named:
         ("c", forests.RandomForestClassifier(9, **SEED)),
     ]
     numbers = [("a", Ridge()), ("b", forests.GradientBoostingRegressor(n_estimators=20, **SEED))]
+    diabetes, iris = load_diabetes(return_X_y=True), load_iris(return_X_y=True)
     yield "voting, soft", lambda: _fitted(forests.VotingClassifier(several, voting="soft"), X, FIVE)
     yield "voting, hard", lambda: _fitted(forests.VotingClassifier(several), X, FIVE)
     yield "voting, numbers", lambda: _fitted(forests.VotingRegressor(numbers), X, NUMBER)
@@ -249,6 +251,13 @@ def _compositions() -> Named:
             np.exp(NUMBER / 3),
         ),
     )
+    for algorithm in ("kd_tree", "ball_tree", "brute"):
+        nearest = {"n_neighbors": 4, "algorithm": algorithm}
+        yield f"neighbours, {algorithm}", partial(_fitted, KNeighborsClassifier(**nearest), *iris)
+        yield (
+            f"neighbours, averages, {algorithm}",
+            partial(_fitted, KNeighborsRegressor(**nearest), *diabetes),
+        )
     yield (
         "bagged neighbours",
         lambda: _fitted(forests.BaggingClassifier(KNeighborsClassifier(3), 5, **SEED), X[:500], FIVE[:500]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from tests.acceleration.sklearn.comparing import NUMPY
 
@@ -59,8 +59,8 @@ def test_a_class_from_elsewhere_is_the_frameworks():
 
 
 def test_what_no_form_makes_faster_says_so():
-    with pytest.raises(Unconvertible, match="k-nearest neighbours: no form of it is faster"):
-        tables.make_step(KNeighborsClassifier().fit(MATRIX, LABELS), "predict", NUMPY)
+    with pytest.raises(Unconvertible, match="radius neighbours: no form of it is faster"):
+        tables.make_step(RadiusNeighborsClassifier().fit(MATRIX, LABELS), "predict", NUMPY)
 
 
 def test_an_attribute_that_another_release_lacks_is_a_reason_not_an_error():

@@ -33,15 +33,15 @@ ROOMS = (
     "preprocessing", "encoders", "imputers", "splines", "decompositions", "columns", "wrappers", "multiples",
     "ensembles",
     "bayes", "clusters", "covariances", "discriminants", "isotonic", "kernels_and_svm", "linear",
-    "linear_classifiers", "mixtures", "neural",
+    "linear_classifiers", "mixtures", "neighbors", "neural",
 )  # fmt: skip
 
 #: Rooms for what has other estimators in it.
 _CONTAINER_ROOMS = ("columns", "wrappers", "multiples", "ensembles")
 
-#: Why no translation is even tried, by a name in the MRO.
+#: Why no translation is even tried, by a name in the MRO, unless it is one of ours.
 HOPELESS = {
-    "KNeighborsMixin": "k-nearest neighbours: no form of it is faster",
+    "KNeighborsMixin": "k-nearest neighbours: no other form of it is faster",
     "RadiusNeighborsMixin": "radius neighbours: no form of it is faster",
     "_VectorizerMixin": "texts are read by scikit-learn itself",
 }
@@ -65,7 +65,7 @@ _CHECKS_INSIDE = frozenset({
 #: Rooms whose steps look at what they make, where that costs less than to look at the rows.
 _SELF_CHECKING_ROOMS = (
     "linear", "linear_classifiers", "bayes", "neural", "discriminants", "clusters", "mixtures",
-    "covariances", "isotonic", "kernels_and_svm",
+    "covariances", "isotonic", "kernels_and_svm", "neighbors",
 )  # fmt: skip
 
 _MOST_CONVERTED = 16  #: Each is a session of its own, which takes time to make and to call.
@@ -103,10 +103,14 @@ def make_step(estimator: Any, method: str, backend: Backend) -> Step:
     if texts_of(backend) and not _READS_TEXTS.intersection(names):
         raise Unconvertible(f"{names[0]} gets columns of texts")
     why = next((HOPELESS[name] for name in names if name in HOPELESS), None)
-    if why is not None and (backend.others is None or Building.of(backend).prefers_others):
+    is_ours = backend.others is None and not factories().keys().isdisjoint(names)
+    is_unchecked = backend.others is not None and not Building.of(backend).prefers_others
+    if why is not None and not is_ours and not is_unchecked:
         raise Unconvertible(why)
     try:
-        return _make(names, estimator, method, backend)
+        # Where ours steps aside too often, it is the framework's own that is left.
+        make = convert if why is not None and is_unchecked else partial(_make, names)
+        return make(estimator, method, backend)
     except (AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
         # Attributes differ between releases of scikit-learn; what is not as it is known, is not known.
         raise Unconvertible(
