@@ -22,7 +22,7 @@ _LABELS = {
     "keras-cnn": "Keras CNN, 28 × 28",
     "lightgbm": "LightGBM, 300 trees",
     "xgboost": "XGBoost, 300 trees",
-    "neighbors": "k nearest neighbours",
+    "neighbors": "k nearest neighbours (Chebyshev)",
     "custom": "forest behind a transformer of one's own",
 }
 

@@ -55,7 +55,7 @@ def neighbors() -> tuple[Any, Any]:
     from sklearn.neighbors import KNeighborsClassifier
 
     rows, target = load_iris(return_X_y=True)
-    return KNeighborsClassifier().fit(rows, target), rows.tolist()
+    return KNeighborsClassifier(metric="chebyshev").fit(rows, target), rows.tolist()
 
 
 MODELS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
@@ -63,5 +63,5 @@ MODELS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
     "logistic": ("Scaled logistic regression, 30 columns", logistic),
     "forest": ("Forest of 100 trees, 30 columns", forest),
     "frame": ("DataFrame pipeline, 10 numbers and 5 texts", frame),
-    "neighbors": ("k nearest neighbours, 4 columns", neighbors),
+    "neighbors": ("k nearest neighbours by Chebyshev distance, 4 columns", neighbors),
 }
