@@ -102,14 +102,18 @@ def _affine_watching_rows(weights: Array, bias: Array) -> Step:
 
 
 def _affine_single(weights: Array, bias: Array) -> Step:
+    offset = float(bias[0])
+
     def run(rows: Array) -> Array:
         scores: Array = rows.dot(weights)
-        scores += bias
         if scores.size == 1:
-            # Of one number, this costs a tenth of the product below.
-            if not -LIMIT < scores.item() < LIMIT:
+            # Of one number, Python's sum is the same and these take a fifth of what NumPy's below do.
+            score = scores.item() + offset
+            if not -LIMIT < score < LIMIT:
                 raise StepAside("a number is not finite, or huge")
+            scores.fill(score)
             return scores
+        scores += bias
         refuse_huge(scores)
         return scores
 
