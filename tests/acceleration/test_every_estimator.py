@@ -29,7 +29,6 @@ NAMES = sorted(
 )
 #: Engines without which Demijohn would not be fast: parity accepts each of them.
 MUST_HAVES = [
-    ("LinearRegression", "predict", "kernel"),
     ("LinearRegression", "predict", "numpy"),
     ("LinearRegression", "predict", "onnx"),
     ("LogisticRegression", "predict", "kernel"),
