@@ -12,7 +12,7 @@
  */
 #include "_arrow.h"
 
-#include "_arrow_messages.h"
+#include "_arrow_batch.h"
 
 typedef struct {
     Stream stream;
@@ -41,20 +41,11 @@ settle_type(Numbers *numbers, const Table *field)
 static int
 read_column(Numbers *numbers, const Table *field, size_t index)
 {
-    size_t length, n_children;
-    size_t name = find_text(field, FIELD_NAME, &length);
-    find_vector(field, FIELD_CHILDREN, 4, &n_children);
-    find_field(field, FIELD_NULLABLE, 1);
     refuse_if_there(field, FIELD_DICTIONARY);
-    refuse_if_there(field, FIELD_METADATA); /* a type that somebody has defined over this one, perhaps */
-    if (field->message->is_broken || n_children != 0 || settle_type(numbers, field) < 0) {
+    if (!is_plain_field(field) || settle_type(numbers, field) < 0) {
         return -1;
     }
-    PyObject *text = PyUnicode_DecodeUTF8(field->message->bytes + name, (Py_ssize_t)length, NULL);
-    if (text == NULL) {
-        return -1;
-    }
-    return PyTuple_SetItem(numbers->names, (Py_ssize_t)index, text); /* it takes text, come what may */
+    return note_name(numbers->names, field, index);
 }
 
 static int
@@ -80,28 +71,15 @@ read_schema(Numbers *numbers)
 
 /* A column of the batch: its node says that none is missing, its second buffer holds it. */
 static int
-place_column(Numbers *numbers, const Message *message, size_t nodes, size_t buffers, size_t index, size_t n_body_bytes,
-             uint64_t *bytes_left)
+place_column(Numbers *numbers, Batch *batch, size_t index)
 {
-    /* pairs of int64 each; one that is below 0 is huge here */
-    uint64_t n_rows = read_bytes(message, nodes + 16 * index, 8), offsets[2], lengths[2];
-    uint64_t n_missing = read_bytes(message, nodes + 16 * index + 8, 8);
-    if (n_rows != numbers->n_rows || n_missing != 0) {
+    Piece validity, cells;
+    size_t n_bytes = numbers->n_rows * numbers->width;
+    if (take_validity(batch, index, &validity) < 0 || validity.bytes != NULL ||
+        take_piece(batch, n_bytes, &cells) < 0) {
         return -1;
     }
-    for (size_t which = 0; which < 2; which++) {
-        offsets[which] = read_bytes(message, buffers + 16 * (2 * index + which), 8);
-        lengths[which] = read_bytes(message, buffers + 16 * (2 * index + which) + 8, 8);
-        if (offsets[which] > n_body_bytes || lengths[which] > n_body_bytes - offsets[which] ||
-            offsets[which] % ALIGNMENT != 0 || lengths[which] > *bytes_left) {
-            return -1;
-        }
-        *bytes_left -= lengths[which];
-    }
-    size_t begin = numbers->stream.at + offsets[1], n_bytes = numbers->n_rows * numbers->width;
-    if (lengths[1] < n_bytes) {
-        return -1;
-    }
+    size_t begin = (size_t)(cells.bytes - numbers->stream.body);
     if (index == 0) {
         numbers->begin = begin;
         numbers->step = n_bytes;
@@ -117,23 +95,20 @@ static int
 read_batch(Numbers *numbers, uint64_t max_bytes)
 {
     Message message;
-    Table batch;
-    size_t n_body_bytes, n_nodes, n_buffers, n_columns = (size_t)PyTuple_Size(numbers->names);
-    if (next_message(&numbers->stream, &message, &batch, &n_body_bytes) != BATCH) {
+    Table header;
+    Batch batch;
+    size_t n_body_bytes, n_columns = (size_t)PyTuple_Size(numbers->names);
+    if (next_message(&numbers->stream, &message, &header, &n_body_bytes) != BATCH ||
+        open_batch(&batch, &header, &numbers->stream, n_body_bytes, &max_bytes) < 0) {
         return -1;
     }
-    uint64_t n_rows = read_field(&batch, BATCH_LENGTH, 8);
-    size_t nodes = find_vector(&batch, BATCH_NODES, 16, &n_nodes);
-    size_t buffers = find_vector(&batch, BATCH_BUFFERS, 16, &n_buffers);
-    refuse_if_there(&batch, BATCH_COMPRESSION);
-    refuse_if_there(&batch, BATCH_VARIADIC);
-    if (message.is_broken || n_rows == 0 || n_rows > n_body_bytes / numbers->width || n_nodes != n_columns ||
-        n_buffers != 2 * n_columns) {
+    if (batch.n_rows == 0 || batch.n_rows > n_body_bytes / numbers->width || batch.n_nodes != n_columns ||
+        batch.n_buffers != 2 * n_columns) {
         return -1;
     }
-    numbers->n_rows = n_rows;
+    numbers->n_rows = batch.n_rows;
     for (size_t index = 0; index < n_columns; index++) {
-        if (place_column(numbers, &message, nodes, buffers, index, n_body_bytes, &max_bytes) < 0) {
+        if (place_column(numbers, &batch, index) < 0) {
             return -1;
         }
     }

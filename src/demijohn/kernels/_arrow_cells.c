@@ -79,19 +79,10 @@ read_type(Column *column, const Table *field)
 static int
 read_column(Reading *reading, const Table *field, size_t index)
 {
-    size_t length, n_children;
-    size_t name = find_text(field, FIELD_NAME, &length);
-    find_vector(field, FIELD_CHILDREN, 4, &n_children);
-    find_field(field, FIELD_NULLABLE, 1);
-    refuse_if_there(field, FIELD_METADATA); /* a type that somebody has defined over this one, perhaps */
-    if (field->message->is_broken || n_children != 0 || read_type(reading->columns + index, field) < 0) {
+    if (!is_plain_field(field) || read_type(reading->columns + index, field) < 0) {
         return -1;
     }
-    PyObject *text = PyUnicode_DecodeUTF8(field->message->bytes + name, (Py_ssize_t)length, NULL);
-    if (text == NULL) {
-        return -1;
-    }
-    return PyTuple_SetItem(reading->names, (Py_ssize_t)index, text); /* it takes text, come what may */
+    return note_name(reading->names, field, index);
 }
 
 static int

@@ -9,6 +9,10 @@
 #ifndef DEMIJOHN_ARROW_MESSAGES_H
 #define DEMIJOHN_ARROW_MESSAGES_H
 
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
 #include <stdint.h>
 #include <string.h>
 
@@ -230,6 +234,29 @@ read_fields(Stream *stream, Message *message, size_t *n_columns)
     }
     size_t fields = find_vector(&schema, SCHEMA_FIELDS, 4, n_columns);
     return message->is_broken || *n_columns == 0 ? 0 : fields;
+}
+
+/* Whether a field is of a column that has no others below it, and of which nobody has said more. */
+static inline int
+is_plain_field(const Table *field)
+{
+    size_t n_children;
+    find_vector(field, FIELD_CHILDREN, 4, &n_children);
+    find_field(field, FIELD_NULLABLE, 1);
+    refuse_if_there(field, FIELD_METADATA); /* a type that somebody has defined over this one, perhaps */
+    return !field->message->is_broken && n_children == 0;
+}
+
+/* Note the name of the index-th column. 0, or -1 if it is none, or with an error. */
+static inline int
+note_name(PyObject *names, const Table *field, size_t index)
+{
+    size_t length, name = find_text(field, FIELD_NAME, &length);
+    if (field->message->is_broken) {
+        return -1;
+    }
+    PyObject *text = PyUnicode_DecodeUTF8(field->message->bytes + name, (Py_ssize_t)length, NULL);
+    return text == NULL ? -1 : PyTuple_SetItem(names, (Py_ssize_t)index, text); /* it takes text, come what may */
 }
 
 /* The kind of number (f, i or u: numpy's) that a type is, and how many bytes it has: 0 if it is none. */
