@@ -1,6 +1,8 @@
 /* Running a forest: _forest_walk.h once for each form of node. */
 #include "_forest.h"
 
+#include "_inline.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,13 +13,6 @@
 #define LARGE_BLOCK_BYTES (256 * 1024) /* reading a large tree anew pays for more rows */
 #define SMALL_TREE_NODES 2048
 #define STACK_VALUES 256
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 enum { PLAIN, WITH_MISSING, WITH_CATEGORIES };
 enum { HAS_NAN = 1, HAS_ODD = 2 };

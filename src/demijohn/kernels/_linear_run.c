@@ -1,19 +1,14 @@
 /* Running a linear model, row by row, each with a bound of its error. */
 #include "_linear.h"
 
+#include "_inline.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STACK_DOUBLES 1024
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* As many numbers as every processor has registers for. GCC and Clang both know this. */
 typedef double Lanes __attribute__((vector_size(16)));

@@ -1,6 +1,8 @@
 /* Finding the points nearest to a row, by a tree or among all, then letting them vote. */
 #include "_neighbors.h"
 
+#include "_inline.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +12,6 @@
 #define CLOSE_CALL 1e-9  /* relative: votes by weight so near may fall out the other way */
 #define HALF_EXACT 5e-10 /* relative: half of what an average may be off by */
 #define PATIENCE 16      /* differences that are summed between two looks at the sum */
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* As many numbers as every processor has registers for. GCC and Clang both know these. */
 typedef double Pair __attribute__((vector_size(16)));

@@ -1,19 +1,14 @@
 /* Running a network: two rows at a time, so that each weight is read once for both. */
 #include "_network.h"
 
+#include "_inline.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PAIR 2
 #define STACK_FLOATS 4096
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 static const float SELU_SCALE = 1.0507009873554805f, SELU_ALPHA = 1.6732632423543772f;
 static const float HALF_ROOT = 0.70710678118654752f; /* of two */
