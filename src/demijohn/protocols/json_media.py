@@ -172,6 +172,13 @@ def writable(array: Array) -> Any:
     return plain(array)
 
 
+def quickly_writable(array: Array) -> Any:
+    """Return ``array`` as ``writable`` does, or one number in lists: orjson looks at an array for longer."""
+    if array.size == 1 and (array.dtype is _FLOAT64 or array.dtype.kind in "iub"):
+        return array.tolist()
+    return writable(array)
+
+
 def writable_bytes(array: Array, write: Callable[[bytes], Any]) -> Any:
     """Return ``array`` as ``writable`` does, bytes in it, however deep, as ``write`` writes them."""
     if array.dtype.kind not in "SO":

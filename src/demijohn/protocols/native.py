@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from demijohn.config import Settings
 from demijohn.errors import DemijohnError, ModelError, NotAcceptable, UnsupportedMediaType
 from demijohn.messages import Encoded, ImageBody, InferenceRequest, InferenceResponse, Inputs, Tensors
@@ -42,7 +40,6 @@ ANSWERS = (JSON, CSV, ARROW, ARROW_FILE, PARQUET, NPY, NPZ, *LINES)
 BODIES = (*ANSWERS, *image_media.MEDIA_TYPES)  #: Media types that ``decode`` reads.
 STREAMED = (CSV, ARROW, *LINES)  #: Media types that ``decode_stream`` and ``encode_stream`` know.
 
-_FLOAT64 = np.dtype(np.float64)
 _ROW_WRITERS: Mapping[str, Callable[[str], RowWriter]] = {
     CSV: CsvWriter,
     ARROW: arrow_pieces.ArrowWriter,
@@ -170,10 +167,7 @@ def encode(response: InferenceResponse, request: InferenceRequest, media_type: s
 def _predictions(outputs: Tensors, method: str) -> Any:
     if len(outputs) != 1 or method not in outputs:
         return json_forms.records_of({name: json_media.writable(array) for name, array in outputs.items()})
-    array = outputs[method]
-    if array.size == 1 and (array.dtype is _FLOAT64 or array.dtype.kind in "iub"):
-        return array.tolist()  # orjson takes longer to look at an array than to write one number
-    return json_media.writable(array)
+    return json_media.quickly_writable(outputs[method])
 
 
 def _encode_otherwise(response: InferenceResponse, media_type: str) -> Encoded:

@@ -267,8 +267,7 @@ def write_json(array: Array, datatype: str, name: str) -> Any:
     if datatype == "FP16":
         raise NotAcceptable(f"Output {name!r} is FP16, which has no form in JSON; ask for binary_data")
     if datatype != "BYTES":
-        # orjson takes longer to look at an array than to write one number
-        return flat.tolist() if flat.size == 1 else json_media.writable(flat)
+        return json_media.quickly_writable(flat)
     try:
         return [cell if isinstance(cell, str) else cell.decode() for cell in flat]
     except UnicodeDecodeError as error:
