@@ -39,11 +39,12 @@ def candidates(runtime: Model, *, is_fast: bool) -> list[Candidate]:
         runtime: Of scikit-learn.
         is_fast: Engines in float32 are wanted too, and such as change a number's last bits.
     """
-    builders = dict(_WITH_TREES if has_trees(runtime.estimator) else _WITHOUT_TREES)
+    are_trees = has_trees(runtime.estimator)
+    builders = dict(_WITH_TREES if are_trees else _WITHOUT_TREES)
     if is_fast:
         builders["onnx-float32"] = _by(_onnx_float32)
-        if "numpy" in builders:
-            builders["kernel"] = _linear_numbers
+        if not are_trees:
+            builders["kernel"] = partial(_linear, gives_numbers=True)
     return [
         Candidate(name, method, partial(build, runtime, method))
         for method in runtime.methods
@@ -104,16 +105,10 @@ def _by(make: Callable[[], Backend]) -> _Builder:
     return build
 
 
-def _linear_labels(runtime: Model, method: str) -> Engine:
+def _linear(runtime: Model, method: str, *, gives_numbers: bool = False) -> Engine:
     from . import linear_kernel
 
-    return linear_kernel.build(runtime, method)
-
-
-def _linear_numbers(runtime: Model, method: str) -> Engine:
-    from . import linear_kernel
-
-    return linear_kernel.build(runtime, method, gives_numbers=True)
+    return linear_kernel.build(runtime, method, gives_numbers=gives_numbers)
 
 
 def _numpy() -> Backend:
@@ -153,5 +148,5 @@ def _unchecked() -> Backend:
 
 _WITH_TREES = {"kernel": _by(_kernel_of_trees), "onnx": _by(_onnx), "treelite": _by(_treelite)}
 _WITHOUT_TREES = {
-    "kernel": _linear_labels, "numpy": _by(_numpy), "onnx": _by(_onnx), "unchecked": _by(_unchecked),
+    "kernel": _linear, "numpy": _by(_numpy), "onnx": _by(_onnx), "unchecked": _by(_unchecked),
 }  # fmt: skip

@@ -29,6 +29,7 @@ from . import program
 from .entry import Model, matrix
 from .linear import REGRESSORS, intercept_of
 from .numerics import LIMIT, floats, plain_classes
+from .preprocessing import robust_parts, standard_parts
 
 #: Of a model: it is copied, and around the arithmetic of a larger one no call counts.
 MAX_WEIGHT_BYTES = 16 * 2**20
@@ -131,24 +132,13 @@ def _scaling_of(steps: list[Any]) -> tuple[Array | None, Array | None]:
         raise Unconvertible(f"{type(steps[-1]).__name__} before it is no scaler that the kernel knows")
     if getattr(steps[0], "clip", False):
         raise Unconvertible(f"{type(steps[0]).__name__} clips")
-    minus, divide = _SCALERS[_name_of(steps[0])](steps[0])
-    return _line(minus), _line(divide)
+    return _SCALERS[_name_of(steps[0])](steps[0])
 
 
-def _line(values: Any) -> Array | None:
-    return None if values is None else np.ascontiguousarray(values, np.float64)
-
-
-_SCALERS: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
-    "StandardScaler": lambda one: (
-        one.mean_ if one.with_mean else None,
-        one.scale_ if one.with_std else None,
-    ),
-    "RobustScaler": lambda one: (
-        one.center_ if one.with_centering else None,
-        one.scale_ if one.with_scaling else None,
-    ),
-    "MaxAbsScaler": lambda one: (None, one.scale_),
+_SCALERS: Mapping[str, Callable[[Any], tuple[Array | None, Array | None]]] = {
+    "StandardScaler": standard_parts,
+    "RobustScaler": robust_parts,
+    "MaxAbsScaler": lambda one: (None, np.ascontiguousarray(one.scale_, np.float64)),
 }
 
 # What is made of the scores -------------------------------------------------------------------

@@ -40,15 +40,24 @@ def identity(rows: Array) -> Array:
     return rows
 
 
-def _standard(scaler: Any, _: Backend) -> Step:
+def standard_parts(scaler: Any) -> tuple[Array | None, Array | None]:
+    """Return what a StandardScaler takes from a row, and what it then divides by; None: nothing."""
     mean = _floats(scaler.mean_) if scaler.with_mean else None
-    scale = _floats(scaler.scale_) if scaler.with_std else None
-    return _shift_and_divide(mean, scale)
+    return mean, _floats(scaler.scale_) if scaler.with_std else None
+
+
+def robust_parts(scaler: Any) -> tuple[Array | None, Array | None]:
+    """Return the same of a RobustScaler."""
+    center = _floats(scaler.center_) if scaler.with_centering else None
+    return center, _floats(scaler.scale_) if scaler.with_scaling else None
+
+
+def _standard(scaler: Any, _: Backend) -> Step:
+    return _shift_and_divide(*standard_parts(scaler))
 
 
 def _robust(scaler: Any, _: Backend) -> Step:
-    center = _floats(scaler.center_) if scaler.with_centering else None
-    return _shift_and_divide(center, _floats(scaler.scale_) if scaler.with_scaling else None)
+    return _shift_and_divide(*robust_parts(scaler))
 
 
 def _shift_and_divide(shift: Array | None, scale: Array | None) -> Step:
@@ -265,13 +274,11 @@ def inverse_of(transformer: Any) -> Step:
     if name == "FunctionTransformer" and not transformer.inv_kw_args:
         return _numpy_function(transformer.inverse_func)
     if name == "StandardScaler":
-        scale = _floats(transformer.scale_) if transformer.with_std else None
-        return _multiply_and_shift(scale, _floats(transformer.mean_) if transformer.with_mean else None)
+        shift, scale = standard_parts(transformer)
+        return _multiply_and_shift(scale, shift)
     if name == "RobustScaler":
-        scale = _floats(transformer.scale_) if transformer.with_scaling else None
-        return _multiply_and_shift(
-            scale, _floats(transformer.center_) if transformer.with_centering else None
-        )
+        shift, scale = robust_parts(transformer)
+        return _multiply_and_shift(scale, shift)
     if name == "MinMaxScaler":
         shift, scale = _floats(transformer.min_), _floats(transformer.scale_)
         return lambda rows: (rows - shift) / scale

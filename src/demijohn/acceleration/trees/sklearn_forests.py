@@ -42,9 +42,10 @@ def read_classifier(estimator: Any, method: str) -> Ensemble:
     # what is cut off is 0, and the first of equals wins.
     probabilities = finishing.unchanged if len(classes) == 1 else parts
     mean = len(trees) if _is_forest(estimator) else None
-    labels = _averaged(finishing.labels_of_outputs(parts, classes), mean)
     if len(classes) == 1:
         labels = finishing.labels_of_mean(mean or 1, classes[0])
+    else:
+        labels = _averaged(finishing.labels_of_outputs(parts, classes), mean)
     finish = _chosen(
         estimator,
         method,
