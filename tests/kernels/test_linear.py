@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kernels.threads import check_in_threads
 
 from demijohn import kernels
 from demijohn.kernels import Linear, absent
@@ -250,27 +250,13 @@ def test_rows_that_may_only_be_read_are_answered() -> None:
 
 def test_any_number_of_threads_may_run_it() -> None:
     linear = Linear(*linear_of(50, 9, "minus, divide"), LARGEST)
-    some = [floats(700, 50) for _ in range(4)]
 
     def found(rows: Any) -> Any:
         out = np.empty((len(rows), 9))
         assert linear.probabilities(rows, out) == 0
         return out
 
-    wanted, got = [found(rows) for rows in some], [[] for _ in some]  # type: ignore[var-annotated]
-
-    def repeat(index: int) -> None:
-        got[index] = [found(some[index]) for _ in range(5)]
-
-    threads = [threading.Thread(target=repeat, args=(index,)) for index in range(len(some))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for answers, expected in zip(got, wanted, strict=True):
-        assert len(answers) == 5
-        for one in answers:
-            np.testing.assert_array_equal(one, expected)
+    check_in_threads(found, [floats(700, 50) for _ in range(4)])
 
 
 # What is refused ----------------------------------------------------------------------------------

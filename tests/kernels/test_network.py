@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import threading
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.kernels.threads import check_in_threads
 
 from demijohn import kernels
 from demijohn.kernels import Network, absent
@@ -103,21 +103,7 @@ def test_an_answer_that_overflows_is_not_given() -> None:
 
 def test_any_number_of_threads_may_run_it() -> None:
     network = Network(8, LARGEST, ((Kind.DENSE, floats(8, 600), floats(600)), (Kind.TANH, 0.0)))
-    some = [floats(300, 8) for _ in range(4)]
-    wanted, got = [run(network, rows) for rows in some], [[] for _ in some]  # type: ignore[var-annotated]
-
-    def repeat(index: int) -> None:
-        got[index] = [run(network, some[index]) for _ in range(5)]
-
-    threads = [threading.Thread(target=repeat, args=(index,)) for index in range(len(some))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for answers, expected in zip(got, wanted, strict=True):
-        assert len(answers) == 5
-        for one in answers:
-            np.testing.assert_array_equal(one, expected)
+    check_in_threads(lambda rows: run(network, rows), [floats(300, 8) for _ in range(4)])
 
 
 WEIGHTS, BIAS = floats(3, 2), floats(2)
