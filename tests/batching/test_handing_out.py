@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_caller_whose_time_is_up_during_a_joined_call_holds_nobody_up(make_rig
     assert rig.submit(x(4))["x"].tolist() == [4]
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Let SIGINT interrupt, as it does unless the shell that began the tests in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_program_that_is_interrupted_while_it_waits_holds_nobody_up(make_rig: MakeRig) -> None:
     model = Holding()
     rig = make_rig(model)
@@ -90,7 +100,7 @@ def test_a_program_that_is_interrupted_while_it_waits_holds_nobody_up(make_rig: 
     busy = rig.busy()
     busy.__enter__()
     other = rig.enqueue(x(1))
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         rig.submit(x(2))
