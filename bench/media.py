@@ -37,6 +37,7 @@ N_ROWS = 1000
 CONNECTIONS = 4
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
+LENGTH = "Inference-Header-Content-Length"
 
 
 class Form(NamedTuple):
@@ -75,8 +76,10 @@ def save(folder: Path) -> dict[str, dict[str, Form]]:
 def of_rows(matrix: np.ndarray) -> dict[str, Form]:
     infer = "/v2/models/{}/infer"
     tensor = {"name": "x", "shape": matrix.shape, "datatype": "FP64"}
-    head = as_json({"inputs": [{**tensor, "parameters": {"binary_data_size": matrix.nbytes}}]})
-    binary = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    inputs = [{**tensor, "parameters": {"binary_data_size": matrix.nbytes}}]
+    head = as_json({"inputs": inputs})
+    both = as_json({"inputs": inputs, "parameters": {"binary_data_output": True}})
+    binary = {**content("application/octet-stream"), LENGTH: str(len(head))}
     return {
         "JSON rows": Form(content("application/json"), as_json(matrix.tolist())),
         "v2 JSON": Form(
@@ -85,6 +88,7 @@ def of_rows(matrix: np.ndarray) -> dict[str, Form]:
             infer,
         ),
         "v2 binary": Form(binary, head + matrix.tobytes(), infer),
+        "v2 binary, answer too": Form({**binary, LENGTH: str(len(both))}, both + matrix.tobytes(), infer),
     }
 
 
@@ -150,6 +154,8 @@ def check(name: str, form: Form) -> list[float]:
         raise SystemExit(f"{name}: {answer.status} {body[:300]!r}")
     if form.headers.get("Accept") == ARROW:
         return pa.ipc.open_stream(body).read_all().column(0).to_pylist()
+    if (length := answer.getheader(LENGTH)) is not None:
+        return np.frombuffer(body[int(length) :]).tolist()
     document = json.loads(body)
     return document["outputs"][0]["data"] if "outputs" in document else document["predictions"]
 
