@@ -1,4 +1,4 @@
-"""Columns become rows bit for bit, wherever they stand; texts become the codes that a dict has for them."""
+"""Columns become rows and bytes numbers, bit for bit; texts become the codes that a dict has for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demijohn import kernels
-from demijohn.kernels import find_codes, join_columns, turn_columns
+from demijohn.kernels import copy_finite, find_codes, join_columns, turn_columns
 
 pytestmark = pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
 
@@ -63,6 +63,37 @@ def test_columns_are_joined_bit_for_bit(shape: tuple[int, int]) -> None:
 def test_many_columns_are_moved_while_other_threads_run() -> None:
     columns = columns_of(50_000, 11)
     assert turn_columns(columns)[0].tobytes() == columns.tobytes()
+
+
+@given(st.integers(0, 70), st.integers(0, 7))
+def test_numbers_are_copied_bit_for_bit_from_wherever_they_stand(n_numbers: int, begin: int) -> None:
+    numbers = columns_of(max(n_numbers, 1), 1).ravel()[:n_numbers]
+    block = bytes(begin) + numbers.tobytes()
+    copy = copy_finite(memoryview(block)[begin:], (n_numbers,))
+    assert copy is not None
+    assert copy.tobytes() == numbers.tobytes()
+
+
+@given(st.integers(1, 70), st.data(), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_one_number_that_is_not_finite_is_seen_wherever_it_is(
+    n_numbers: int, data: st.DataObject, value: float
+) -> None:
+    numbers = np.full(n_numbers, 1.7e308)  # a sum of these would be infinite
+    numbers[data.draw(st.integers(0, n_numbers - 1))] = value
+    assert copy_finite(numbers.tobytes(), (n_numbers,)) is None
+
+
+def test_many_numbers_are_copied_while_other_threads_run() -> None:
+    numbers = columns_of(50_000, 11)
+    copy = copy_finite(numbers.tobytes(), numbers.shape)
+    assert copy is not None
+    assert copy.tobytes() == numbers.tobytes()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 7, 15, 17])
+def test_bytes_of_another_shape_are_not_copied(n_bytes: int) -> None:
+    with pytest.raises(ValueError, match="as many bytes"):
+        copy_finite(bytes(n_bytes), (2,))
 
 
 @pytest.mark.parametrize(

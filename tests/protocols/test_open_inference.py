@@ -113,6 +113,45 @@ def test_a_matrix_is_the_requests_own() -> None:
     assert inputs.again().rows == [[1.0, 1.0], [1.0, 1.0]]
 
 
+def test_a_matrix_of_numbers_is_read_wherever_its_bytes_begin() -> None:
+    numbers = np.random.default_rng(0).normal(size=(9, 7))
+    for pad in range(8):
+        inputs = decode(v2_client.request({"x": ("FP64", numbers)}, is_binary=True, id="i" * pad)).inputs
+        assert isinstance(inputs, Matrix)
+        assert inputs.numbers.tobytes() == numbers.tobytes()
+        assert inputs.numbers.flags.aligned
+        assert inputs.numbers.flags.writeable
+
+
+@given(st.integers(0, 62), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_a_matrix_with_a_number_that_is_not_finite_keeps_its_name(place: int, value: float) -> None:
+    numbers = np.ones((9, 7))
+    numbers.flat[place] = value
+    inputs = decode(v2_client.request({"x": ("FP64", numbers)}, is_binary=True)).inputs
+    assert isinstance(inputs, NamedTensors)
+    np.testing.assert_array_equal(inputs.tensors["x"], numbers)
+
+
+def test_a_request_that_was_understood_before_is_held_to_the_settings_of_now() -> None:
+    sent = v2_client.request({"x": ("FP64", np.ones((1, 1)))}, is_binary=True)
+    for _ in range(2):
+        assert isinstance(decode(sent).inputs, Matrix)
+        with pytest.raises(DecodeError, match="nested deeper than 2"):
+            open_inference.decode(sent.body, sent.head, Settings(max_depth=2))
+        with pytest.raises(BodyTooLarge):
+            open_inference.decode(sent.body, sent.head, Settings(max_elements=2))
+
+
+def test_what_a_request_says_is_remembered_with_its_bytes_alone() -> None:
+    answers = []
+    for value in (1.0, 2.0):
+        for name in ("a", "b"):
+            sent = v2_client.request({name: ("FP64", np.array([value]))}, is_binary=True, id=name)
+            request = decode(sent)
+            answers.append((request.note.id, tensors_of(request, [])[name].item()))
+    assert answers == [("a", 1.0), ("b", 1.0), ("a", 2.0), ("b", 2.0)]
+
+
 def test_a_short_float_is_the_number_that_it_is() -> None:
     read = tensors_of(decode(v2_client.request({"x": ("FP32", np.array([[0.1]]))})), ["x"])
     assert read["x"].item() == float(np.float32(0.1))
@@ -265,6 +304,7 @@ BROKEN_BYTES: dict[str, tuple[dict[str, Any], bytes]] = {
     "a size of another shape": (binary(shape=[2]), EIGHT),
     "a size that is no number": (binary(parameters={"binary_data_size": "8"}), EIGHT),
     "a size that is a bool": (binary(datatype="BOOL", parameters={"binary_data_size": True}), b"\1"),
+    "a size that is a float": (binary(shape=[1, 1], parameters={"binary_data_size": 8.0}), EIGHT),
     "a negative size": (binary(parameters={"binary_data_size": -8}), EIGHT),
     "data beside bytes": (tensor(parameters={"binary_data_size": 8}), EIGHT),
     "bytes that nobody claims": (ONE, EIGHT),

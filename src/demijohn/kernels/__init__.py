@@ -9,23 +9,24 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from demijohn.kernels import absent
-
-if TYPE_CHECKING:
-    from demijohn.kernels import _kernels
-else:
-    try:
-        import demijohn.kernels._kernels as _kernels  # noqa: PLR0402 - this one names what is missing
-    except ModuleNotFoundError as error:
-        if error.name != "demijohn.kernels._kernels":
-            raise
-        _kernels = absent
+from .built import IS_BUILT, WHY_NOT, _kernels
+from .moving import copy_finite, find_codes, join_columns, turn_columns
+from .reading import (
+    Cells,
+    ReadRecords,
+    ReadTable,
+    find_numbers,
+    read_cells,
+    read_columns,
+    read_matrix,
+    read_records,
+    read_table,
+)
 
 __all__ = [
     "IS_BUILT",
@@ -40,6 +41,7 @@ __all__ = [
     "Tally",
     "add_to",
     "are_between",
+    "copy_finite",
     "find_codes",
     "find_numbers",
     "join_columns",
@@ -53,16 +55,10 @@ __all__ = [
     "turn_columns",
 ]
 
-IS_BUILT: bool = _kernels is not absent
-WHY_NOT: str = "" if IS_BUILT else absent.WHY_NOT  #: One line for the operator.
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.uint32]
 
-_FLOAT64 = np.dtype(np.float64)
-_ndarray = np.ndarray
-_read_matrix = _kernels.read_matrix
 #: ``Linear(weights, bias, minus, divide, largest)`` is a linear model in float64, of weights (n_features,
 #: n_outputs), bias (n_outputs,), and what is taken from a row and what it is then divided by, (n_features,)
 #: or None. Of X (n_rows, n_features) ``scores(X, out)`` fills ``out`` with ``(X - minus) / divide @ weights
@@ -173,224 +169,3 @@ class Forest(_kernels.Forest):
 
 def _bits(sets: Bits | None, categorical: Ints | None) -> Bits | None:
     return None if sets is None or categorical is None else np.ascontiguousarray(sets, np.uint32)
-
-
-def read_matrix(body: bytes, max_elements: int) -> Floats | None:
-    """Read a JSON body that is exactly a matrix of numbers, or rows of any other shape.
-
-    Args:
-        body: Any bytes. ``[[1, 2.5], [3, 4]]``, or that as the only value of an object, under ``instances``
-            or ``inputs``. In place of a number there may be lists of numbers, all of one shape.
-        max_elements: How many numbers there may be.
-
-    Returns:
-        (n_rows, width), or of more dimensions, at most 8; writable, each number the float64 that Python's
-        ``json`` and ``float`` make of it; None if the body is anything else, be it fine or broken: the
-        general reader answers it.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-    """
-    found = _read_matrix(body, max_elements)
-    return None if found is None else _ndarray(found[0], _FLOAT64, found[1])
-
-
-def find_numbers(body: bytes, max_bytes: int) -> tuple[Sequence[str], npt.NDArray[Any]] | None:
-    """Find the columns of an Arrow stream of one batch of numbers of one type, none missing.
-
-    Args:
-        body: Any bytes.
-        max_bytes: That the buffers of all columns may take together.
-
-    Returns:
-        The names, and ``(n_rows, n_columns)``: a read-only view of the body, in which each column stands in
-        one piece. None if the body is anything else, be it fine or broken: Arrow's own reader answers it.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-    """
-    found = _kernels.find_numbers(body, max_bytes)
-    if found is None:
-        return None
-    names, dtype, n_rows, begin, step = found
-    numbers = _ndarray((len(names), n_rows), dtype, body, begin, (step, int(dtype[2])))
-    return names, numbers.T
-
-
-def turn_columns(columns: Floats) -> tuple[Floats, bool]:
-    """Copy a matrix of which each column stands in one piece to one of which each row does.
-
-    Args:
-        columns: (n_rows, n_columns) float64, aligned.
-
-    Returns:
-        A fresh copy in C order, and whether one of its numbers is NaN.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-        ValueError: It is no such matrix.
-    """
-    out = _ndarray(columns.shape, _FLOAT64)
-    return out, _kernels.turn_columns(columns, out)
-
-
-def join_columns(columns: tuple[Floats, ...]) -> Floats:
-    """Put columns side by side.
-
-    Args:
-        columns: One or more, (n_rows,) float64, each in one piece.
-
-    Returns:
-        A fresh array (n_rows, n_columns).
-
-    Raises:
-        RuntimeError: The kernels are not built.
-        ValueError: A column is none, or not of the length of the first.
-    """
-    out = _ndarray((len(columns[0]), len(columns)), _FLOAT64)
-    _kernels.join_columns(columns, out)
-    return out
-
-
-def find_codes(cells: npt.NDArray[np.object_], codes: dict[Any, float], unknown: float) -> Floats | None:
-    """Look up texts.
-
-    Args:
-        cells: (n_rows,) of texts and None.
-        codes: Of those that are known.
-        unknown: The code of any other.
-
-    Returns:
-        (n_rows,), writable. None if a cell is something else.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-        ValueError: It is no array of objects with one dimension.
-    """
-    found = _kernels.find_codes(cells, codes, unknown)
-    return None if found is None else np.frombuffer(found, _FLOAT64)
-
-
-class Cells(NamedTuple):
-    """Lines of CSV, read."""
-
-    numbers: Floats  #: (n_rows, width), writable; NaN where a cell was empty.
-    n_empty: int  #: Cells that were.
-    end: int  #: Where the next line begins.
-
-
-def read_cells(text: bytes, begin: int, max_rows: int) -> Cells | None:
-    """Read lines of CSV whose cells are all numbers, or empty.
-
-    Args:
-        text: Any bytes.
-        begin: Where in it the first line begins.
-        max_rows: How many to read; the last one without its LF is not read at all.
-
-    Returns:
-        Each number the float64 that Python's ``float`` makes of it; (0, 0) where there is no whole line.
-        None if anything else stands there: quotes, texts, lines of another width, NaN or Infinity.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-        ValueError: It begins outside the text.
-    """
-    found = _kernels.read_cells(text, begin, max_rows)
-    if found is None:
-        return None
-    n_rows, width, n_empty, end, cells = found
-    return Cells(_ndarray((n_rows, width), _FLOAT64, cells), n_empty, end)
-
-
-class ReadRecords(NamedTuple):
-    """JSON records, or an Arrow stream, read."""
-
-    names: tuple[str, ...]  #: Of the columns; none twice.
-    #: A letter per column: i whole numbers that float64 holds, f numbers, s texts, b truths, - nulls alone.
-    kinds: str
-    n_missing: int  #: Cells that were null.
-    cells: Floats  #: (n_rows, n_columns), writable; a text's place in ``texts``, 0 or 1, NaN for null.
-    texts: tuple[Sequence[str] | None, ...]  #: Per column of texts the distinct ones.
-
-
-def read_records(body: bytes, max_cells: int, *, is_lines: bool = False) -> ReadRecords | None:
-    """Read JSON records whose keys stand in one order, and whose columns are numbers, texts or truths.
-
-    Args:
-        body: Any bytes. ``[{"a": 1, "b": null}, ...]``, or that as the only value of an object, under
-            ``instances``, ``inputs`` or ``dataframe_records``.
-        max_cells: How many there may be.
-        is_lines: The body is a record per line; empty lines are none.
-
-    Returns:
-        Each number the float64 that Python's ``json`` and ``float`` make of it. None if the body is anything
-        else, be it fine or broken: the general reader answers it.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-    """
-    found = _kernels.read_records(body, max_cells, is_lines)
-    if found is None:
-        return None
-    names, kinds, n_rows, n_missing, cells, texts = found
-    if len(set(names)) != len(names):
-        return None
-    return ReadRecords(names, kinds, n_missing, _ndarray((n_rows, len(names)), _FLOAT64, cells), texts)
-
-
-def read_columns(body: bytes, max_bytes: int, max_texts: int) -> ReadRecords | None:
-    """Read an Arrow stream of one batch, some of whose columns are texts, the others numbers.
-
-    Args:
-        body: Any bytes.
-        max_bytes: Of all columns together, and of what they become.
-        max_texts: Of all columns of texts together, those of dictionaries counted too.
-
-    Returns:
-        As ``read_records``; each column stands in one piece, and NaN is missing too. None if the body is
-        anything else, be it fine or broken, or if its columns are all numbers: Arrow's own reader answers it.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-    """
-    found = _kernels.read_columns(body, max_bytes, max_texts)
-    if found is None:
-        return None
-    names, kinds, n_rows, n_missing, cells, texts = found
-    if len(set(names)) != len(names):
-        return None
-    return ReadRecords(names, kinds, n_missing, _ndarray((len(names), n_rows), _FLOAT64, cells).T, texts)
-
-
-class ReadTable(NamedTuple):
-    """Lines of CSV, read; see ``ReadRecords``."""
-
-    kinds: str  #: As of records; none is b.
-    n_missing: int  #: Cells that were empty.
-    cells: Floats
-    texts: tuple[Sequence[str] | None, ...]
-    end: int  #: Where the next line begins.
-
-
-def read_table(text: bytes, begin: int, max_rows: int, width: int) -> ReadTable | None:
-    """Read lines of CSV whose columns are each numbers or texts, or empty.
-
-    Args:
-        text: Any bytes.
-        begin: Where in it the first line begins.
-        max_rows: How many to read; the last one without its LF is not read at all.
-        width: How many cells each line has, at least 1.
-
-    Returns:
-        Each number as in ``read_cells``; no rows where there is no whole line. None if anything else stands
-        there: quotes, lines of another width, texts in a column that began with a number.
-
-    Raises:
-        RuntimeError: The kernels are not built.
-        ValueError: It begins outside the text, or has no width.
-    """
-    found = _kernels.read_table(text, begin, max_rows, width)
-    if found is None:
-        return None
-    kinds, n_rows, n_missing, end, cells, texts = found
-    return ReadTable(kinds, n_missing, _ndarray((n_rows, width), _FLOAT64, cells), texts, end)

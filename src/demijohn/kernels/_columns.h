@@ -12,6 +12,9 @@ PyObject *turn_columns(PyObject *module, PyObject *const *args, Py_ssize_t n_arg
 /* join_columns(columns, out) -> bool */
 PyObject *join_columns(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 
+/* copy_finite(numbers: bytes, out) -> bool */
+PyObject *copy_finite(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
+
 /* find_codes(cells, codes, unknown) -> bytearray of float64 | None */
 PyObject *find_codes(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 

@@ -309,6 +309,8 @@ fill_module(PyObject *module)
 static PyMethodDef functions[] = {
     {"are_between", (PyCFunction)(void (*)(void))are_between, METH_FASTCALL,
      "are_between(numbers, least, largest, /): see the stub."},
+    {"copy_finite", (PyCFunction)(void (*)(void))copy_finite, METH_FASTCALL,
+     "copy_finite(numbers, out, /): see the stub."},
     {"find_numbers", (PyCFunction)(void (*)(void))find_numbers, METH_FASTCALL,
      "find_numbers(body, max_bytes, /): see the stub."},
     {"find_codes", (PyCFunction)(void (*)(void))find_codes, METH_FASTCALL,

@@ -68,6 +68,11 @@ def find_numbers(_body: bytes, _max_bytes: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def copy_finite(_numbers: object, _out: object, /) -> NoReturn:
+    """Refuse to move anything."""
+    raise RuntimeError(WHY_NOT)
+
+
 def find_codes(_cells: object, _codes: object, _unknown: float, /) -> NoReturn:
     """Refuse to look."""
     raise RuntimeError(WHY_NOT)

@@ -3,6 +3,8 @@
 Rules of this room:
 1. What a request holds beside what the protocol defines is not looked at, as Triton does not.
 2. What is none of the protocol's raises ``DecodeError`` and nothing else.
+3. What a client says of tensors in bytes is the same again and again: it is read once, and remembered by
+   its bytes. What clients choose is bounded, in number and in length.
 
 Source: Open Inference Protocol, inference_rest.md; Triton, protocol/extension_classification.md and
 extension_parameters.md.
@@ -10,15 +12,20 @@ extension_parameters.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from demijohn.errors import DecodeError
+from demijohn.config import Settings
+from demijohn.errors import DecodeError, RequestError
 
-from . import v2_tensors
+from . import json_media, v2_tensors
 
+_MOST_REMEMBERED = 512
+_LONGEST_REMEMBERED = 2048  # bytes
+_ANY = Settings()  # a request's own settings are looked at each time
 _MOST_CLASSES = 10_000
 #: Request parameters that are the protocol's or its clients', never a method's arguments.
 _RESERVED = frozenset(
@@ -65,20 +72,82 @@ def read(document: dict[str, Any]) -> Head:
     return Head(parameters, tuple(outputs), Note(_id(document), bool(is_binary), outputs))
 
 
-def read_tensor(tensor: dict[str, Any], name: str) -> tuple[str, v2_tensors.Shape, Any]:
-    """Read one of a request's inputs, but for its name and its values.
+class Tensor(NamedTuple):
+    """One of a request's inputs."""
+
+    name: str
+    datatype: str  #: One of ``v2_tensors.DATATYPES``.
+    shape: v2_tensors.Shape
+    size: Any  #: What "binary_data_size" says; None: its values are ``data``.
+    data: Any
+
+
+class Meaning(NamedTuple):
+    """What a request, or its JSON part, says."""
+
+    arguments: Mapping[str, Any]
+    methods: tuple[str, ...]
+    note: Note
+    tensors: tuple[Tensor, ...]
+    depth: int  #: It is nested as deep as that, or less.
+
+
+def recall(given: bytes, settings: Settings) -> Meaning | None:
+    """Say what a request means, as one of the same bytes was understood before.
 
     Args:
-        tensor: As JSON has it.
-        name: For the errors.
+        given: Its JSON part.
+        settings: For the limits.
 
     Returns:
-        Its datatype, one of ``v2_tensors.DATATYPES``; its shape; and what "binary_data_size" says, None if
-        its values are under "data".
+        None where it is too long to be remembered, has a tensor in JSON, or anything is wrong: whoever reads
+        it anew says that.
+    """
+    # One as short as that holds no more values than ``max_elements``.
+    if len(given) > min(_LONGEST_REMEMBERED, settings.max_elements):
+        return None
+    meaning = _remembered(given)
+    return None if meaning is None or meaning.depth > settings.max_depth else meaning
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _remembered(given: bytes) -> Meaning | None:
+    meaning = understand(given)
+    return None if meaning is None or any(tensor.size is None for tensor in meaning.tensors) else meaning
+
+
+def understand(given: bytes) -> Meaning | None:
+    """Say what a request means; None where anything is wrong but the depth: whoever reads it says what."""
+    try:
+        document = json_media.parse(given, _ANY)
+        if type(document) is not dict:
+            return None
+        parameters, methods, note = read(document)
+        tensors = tuple(tensors_of(document))
+        depth = given.count(b"[") + given.count(b"{")
+        return Meaning(arguments(parameters), methods, note, tensors, depth)
+    except RequestError:
+        return None
+
+
+def tensors_of(document: dict[str, Any]) -> Iterator[Tensor]:
+    """Yield a request's inputs, of which there is at least one, no two of one name.
 
     Raises:
-        DecodeError: it is no tensor.
+        DecodeError: it has no such inputs.
     """
+    given = document.get("inputs")
+    if type(given) is not list or not given:
+        raise DecodeError("'inputs' must be a list of at least one tensor")
+    names: set[str] = set()
+    for tensor in given:
+        if (name := _name_of(tensor)) in names:
+            raise DecodeError(f"Two of 'inputs' have the name {name[:100]!r}")
+        names.add(name)
+        yield _tensor(tensor, name[:100])
+
+
+def _tensor(tensor: dict[str, Any], name: str) -> Tensor:
     datatype = tensor.get("datatype")
     if type(datatype) is not str or datatype not in v2_tensors.DATATYPES:
         known = ", ".join(v2_tensors.DATATYPES)
@@ -90,15 +159,10 @@ def read_tensor(tensor: dict[str, Any], name: str) -> tuple[str, v2_tensors.Shap
     size = parameters.get("binary_data_size")
     if (size is None) == (tensor.get("data") is None):
         raise DecodeError(f"Input {name!r} must have either 'data' or the parameter 'binary_data_size'")
-    return datatype, shape, size
+    return Tensor(tensor["name"], datatype, shape, size, tensor.get("data"))
 
 
-def name_of(tensor: Any) -> str:
-    """Return the name of one of a request's inputs.
-
-    Raises:
-        DecodeError: it has none.
-    """
+def _name_of(tensor: Any) -> str:
     if type(tensor) is not dict or type(tensor.get("name")) is not str:
         raise DecodeError("Each of 'inputs' must be an object with a 'name'")
     name: str = tensor["name"]

@@ -19,13 +19,11 @@ import numpy as np
 
 from demijohn import kernels
 from demijohn.config import Settings
-from demijohn.errors import RequestError
 from demijohn.messages import Array, InferenceRequest, Inputs, Matrix, NamedTensors, Rows
 
-from . import json_media, v2_heads, v2_tensors
+from . import v2_heads, v2_tensors
 
 _MOST_REMEMBERED = 512
-_ANY = Settings()  # a request's own settings are looked at each time
 _FLOAT64 = np.dtype(np.float64)
 _ndarray = np.ndarray
 
@@ -79,21 +77,12 @@ def _meaning(rest: bytes, shape: v2_tensors.Shape) -> _Meaning | None:
     Returns:
         None where it is not one of numbers, or anything is wrong.
     """
-    try:
-        document = json_media.parse(rest, _ANY)
-        if type(document) is not dict:
-            return None
-        parameters, methods, note = v2_heads.read(document)
-        inputs = document.get("inputs")
-        if type(inputs) is not list or len(inputs) != 1:
-            return None
-        name = v2_heads.name_of(inputs[0])
-        # "data" stands in the whole document as a key once, and was written without escapes.
-        if type(inputs[0].get("data")) is not list:
-            return None
-        datatype, wanted, _ = v2_heads.read_tensor(inputs[0], name)
-        arguments = v2_heads.arguments(parameters)
-    except RequestError:  # whoever reads the whole says it
+    request = v2_heads.understand(rest)
+    if request is None or len(request.tensors) != 1:
+        return None
+    name, datatype, wanted, _, data = request.tensors[0]
+    # "data" stands in the whole document as a key once, and was written without escapes.
+    if type(data) is not list:
         return None
     dtype = v2_tensors.number_dtype(datatype)
     if dtype is None or not _fits(shape, wanted):
@@ -102,9 +91,20 @@ def _meaning(rest: bytes, shape: v2_tensors.Shape) -> _Meaning | None:
     if dtype.kind != "f":
         limits = np.iinfo(dtype)
         bounds = float(limits.min), float(limits.max)
-    depth = rest.count(b"[") + rest.count(b"{") + len(shape) - 1
+    depth = request.depth + len(shape) - 1
     is_float32, is_matrix = dtype == np.float32, bounds is None and len(wanted) == 2
-    return _Meaning(name, dtype, bounds, wanted, is_float32, is_matrix, arguments, methods, note, depth)
+    return _Meaning(
+        name,
+        dtype,
+        bounds,
+        wanted,
+        is_float32,
+        is_matrix,
+        request.arguments,
+        request.methods,
+        request.note,
+        depth,
+    )
 
 
 def _fits(found: v2_tensors.Shape, wanted: v2_tensors.Shape) -> bool:
