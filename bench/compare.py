@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import processes
 import report
+from options import names_among
 from peers import PEERS
 
 HERE = Path(__file__).resolve().parent
@@ -47,6 +48,7 @@ OTHER_MODELS = {
 _ENVIRONMENTS = {(name, "mlserver"): "mlserver-boosters" for name in ("lightgbm", "xgboost")}
 MODEL_FILES = environments.PLACE / "models"
 RESULTS = environments.PLACE / "results"
+WORKLOADS = ("one", "many", "start", "own")
 _SIZES = {"one": 1, "many": 1000}
 _START_S = 120  # importing TensorFlow takes some seconds, twice
 
@@ -238,19 +240,21 @@ def run(options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, st
 
 
 def read_options() -> argparse.Namespace:
-    def names(text: str) -> list[str]:
-        return text.split(",")
-
     def numbers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peers", type=names, default=list(PEERS), help=",".join(PEERS))
-    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join([*MODELS, *OTHER_MODELS]))
-    parser.add_argument("--workloads", type=names, default=["one", "many", "start", "own"])
-    parser.add_argument("--modes", type=names, default=["core"], help="core,machine")
+    parser.add_argument("--peers", type=names_among(PEERS), default=list(PEERS), help=",".join(PEERS))
+    models = [*MODELS, *OTHER_MODELS]
+    parser.add_argument("--models", type=names_among(models), default=list(MODELS), help=",".join(models))
+    parser.add_argument(
+        "--workloads", type=names_among(WORKLOADS), default=list(WORKLOADS), help=",".join(WORKLOADS)
+    )
+    parser.add_argument(
+        "--modes", type=names_among(processes.PIN), default=["core"], help=",".join(processes.PIN)
+    )
     parser.add_argument("--connections", type=numbers, default=[1, 16], help="of workload one")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--windows", type=int, default=2, help="runs of wrk per round")

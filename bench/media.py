@@ -28,11 +28,13 @@ import pandas as pd
 import processes
 import pyarrow as pa
 import steps
+from options import names_among
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+MODELS = ("matrix", "table", "mixed")
 N_ROWS = 1000
 CONNECTIONS = 4
 ARROW = "application/vnd.apache.arrow.stream"
@@ -207,7 +209,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=int, default=2, help="of each form, in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--models", default="matrix,table,mixed")
+    parser.add_argument("--models", type=names_among(MODELS), default=list(MODELS), help=",".join(MODELS))
     return parser.parse_args()
 
 
@@ -221,7 +223,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="demijohn-media-") as place:
         folder = Path(place)
         all_forms = save(folder)
-        forms = {name: all_forms[name] for name in options.models.split(",")}
+        forms = {name: all_forms[name] for name in options.models}
         with steps.serving([f"{name}={folder / name}.joblib" for name in forms], folder):
             for name in forms:
                 steps.await_plan(name)

@@ -32,6 +32,7 @@ from typing import Any
 import environments
 import joblib
 import processes
+from options import names_among
 from steps_models import MODELS
 
 HERE = Path(__file__).resolve().parent
@@ -355,16 +356,10 @@ def _cell(us: float | None) -> str:
 
 
 def read_options() -> argparse.Namespace:
-    def names(text: str) -> list[str]:
-        unknown = [name for name in text.split(",") if name not in MODELS]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"no such model: {', '.join(unknown)}")
-        return text.split(",")
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", type=names, default=list(MODELS), help=",".join(MODELS))
+    parser.add_argument("--models", type=names_among(MODELS), default=list(MODELS), help=",".join(MODELS))
     parser.add_argument(
         "--seconds", type=float, default=0.7, help="spent on each model and number of rows in process"
     )
