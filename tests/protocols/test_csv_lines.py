@@ -69,6 +69,19 @@ def test_a_short_body_is_one_piece_with_a_last_line_end_and_without() -> None:
     assert len(read(b"a\n" + b"1\n" * 99, [3], bounds)) > 1
 
 
+@given(
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=8),
+    st.sampled_from(["\r\n", "\n", "\r"]),
+    st.booleans(),
+)
+def test_lines_of_any_length_are_rows(lengths: list[int], line_end: str, has_last_end: bool) -> None:
+    rows = [[f"é{line_end}" + "x" * length, str(index)] for index, length in enumerate(lengths)]
+    body = written(rows, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    body = body if has_last_end else body.rstrip(b"\r\n")
+    assert cells([csv_media.decode(body, has_header=False)]) == rows
+    assert cells(read(body, [10_000], has_header=False)) == rows
+
+
 def test_the_header_is_read_once_and_named_in_each_piece() -> None:
     pieces = read(b'\xef\xbb\xbf\r\n"the\nname",b\n' + b"1,2\n" * 9, [1], Bounds(4))
     assert len(pieces) > 1

@@ -10,7 +10,7 @@ Rules of this room:
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from demijohn import kernels
@@ -21,6 +21,9 @@ from .pieces import ENDLESS, NO_BOUNDS, Bounds, too_long
 
 CsvPiece = Rows | Matrix | RecordCells
 
+_SPLIT_BYTES = (
+    2**14
+)  # that are split into lines at a time: of a header and its rows, one line is wanted first
 _MARK = b"\xef\xbb\xbf"  # that spreadsheets put in front of UTF-8
 
 
@@ -131,13 +134,12 @@ class CsvLines:
         Raises:
             DecodeError: the first of them is no CSV in UTF-8; another is told by the next call.
         """
-        lines = self._text[self._at :].splitlines(keepends=True)
-        if lines and not self._has_ended and not lines[-1].endswith(b"\n"):
-            lines.pop()  # more of it will come, if only the LF behind a CR
         rows: list[list[str]] = []
+        lengths: list[int] = []  # of the lines, in bytes
         n_lines = 0
         try:
-            reader = csv.reader(_decoded(lines, is_all=self._has_ended), strict=True)
+            lines = _lines_of(self._text, self._at, lengths, is_all=self._has_ended)
+            reader = csv.reader(lines, strict=True)
             for cells in reader:
                 n_lines = reader.line_num
                 if cells:
@@ -149,7 +151,7 @@ class CsvLines:
         except (csv.Error, UnicodeDecodeError) as error:
             if not rows:
                 raise _unreadable(error, row) from error
-        self._at += sum(map(len, lines[:n_lines]))
+        self._at += sum(lengths[:n_lines])
         return rows
 
     def _read_on(self) -> None:
@@ -174,16 +176,35 @@ class _MoreWillComeError(Exception):
     """The lines that are there do not end with a row's end."""
 
 
-def _decoded(lines: Sequence[bytes], *, is_all: bool) -> Iterator[str]:
-    yield from map(bytes.decode, lines)
+def _lines_of(text: bytes, begin: int, lengths: list[int], *, is_all: bool) -> Iterator[str]:
+    """Yield lines, with their ends; no more of the text is looked at than that takes.
+
+    Args:
+        text: Not in UTF-8 for sure.
+        begin: Where in it the first line begins.
+        lengths: Takes how long each is, in bytes.
+        is_all: Nothing will come behind it.
+    """
+    size = _SPLIT_BYTES
+    is_last = begin >= len(text)
+    while not is_last:
+        lines = text[begin : begin + size].splitlines(keepends=True)
+        is_last = begin + size >= len(text)
+        if not is_last and len(lines) == 1:
+            size *= 2
+            continue
+        if not is_last or not (is_all or lines[-1].endswith(b"\n")):
+            lines.pop()  # more of it will come, if only the LF behind a CR
+        for line in lines:
+            lengths.append(len(line))
+            yield line.decode()
+        begin += sum(map(len, lines))
     if not is_all:
         raise _MoreWillComeError
 
 
 def _rows_of(text: bytes) -> list[list[str]]:
-    return [
-        row for row in csv.reader(_decoded(text.splitlines(keepends=True), is_all=True), strict=True) if row
-    ]
+    return [row for row in csv.reader(_lines_of(text, 0, [], is_all=True), strict=True) if row]
 
 
 def _unreadable(error: csv.Error | UnicodeDecodeError, row: int | None) -> DecodeError:
