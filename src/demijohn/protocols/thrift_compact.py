@@ -16,7 +16,9 @@ from typing import Any
 I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12
 _TRUE, _FALSE, _BYTE, _I16, _DOUBLE = 1, 2, 3, 4, 7
 _BYTES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}  # a bool is its type, and nothing more
+_INTEGERS = frozenset({_I16, I32, I64})
 _BITS = {I32: 31, I64: 63}
+_MOST_SHIFT = 63
 _MOST_FIELDS = 100
 _MOST_NESTED = 16
 
@@ -44,34 +46,37 @@ class Reader:
         """Read a struct."""
         if depth > _MOST_NESTED:
             raise ValueError("nested too deep")
-        seen: set[int] = set()
+        content, position = self._content, self.position
         fields: Struct = {}
-        number = 0
-        while (head := self._byte()) != 0:  # "stop field"
+        number = seen = 0
+        while (head := content[position]) != 0:  # "stop field"
             delta, kind = head >> 4, head & 0x0F
+            self.position = position + 1
             number = number + delta if delta else self._integer(I32)
-            if number in seen or not 0 < number < _MOST_FIELDS:
+            if not 0 < number < _MOST_FIELDS or seen >> number & 1:
                 raise ValueError("a field that is there twice, or that no struct has")
-            seen.add(number)
+            seen |= 1 << number
             if number in wanted:
                 fields[number] = self._value(kind, wanted[number], depth)
             else:
                 self._pass(kind, depth)
+            position = self.position
+        self.position = position + 1
         return fields
 
     def _value(self, kind: int, wanted: Any, depth: int) -> Any:
-        if isinstance(wanted, list):
-            if kind == LIST:
-                return self._list(wanted[0], depth)
-        elif isinstance(wanted, Mapping):
+        if kind == wanted:
+            return self._binary() if kind == BINARY else self._integer(kind)
+        if type(wanted) is dict:
             if kind == STRUCT:
                 return self.struct(wanted, depth + 1)
-        elif kind == wanted:
-            return self._binary() if kind == BINARY else self._integer(kind)
+        elif type(wanted) is list and kind == LIST:
+            return self._list(wanted[0], depth)
         raise ValueError("a field of another type")
 
     def _list(self, wanted: Any, depth: int) -> list[Any]:
-        head = self._byte()
+        head = self._content[self.position]
+        self.position += 1
         size, kind = head >> 4, head & 0x0F
         if size == 15:
             size = self._varint()
@@ -81,7 +86,7 @@ class Reader:
 
     def _pass(self, kind: int, depth: int) -> None:
         """Pass over a value that is not looked at."""
-        if kind in (_I16, I32, I64):
+        if kind in _INTEGERS:
             self._varint()
         elif kind == BINARY:
             self._binary()
@@ -99,21 +104,23 @@ class Reader:
             raise ValueError("a text longer than what is left")
         return self._content[start : self.position]
 
-    def _byte(self) -> int:
-        value = self._content[self.position]
-        self.position += 1
-        return value
-
     def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            octet = self._byte()
-            value |= (octet & 0x7F) << shift
-            if octet < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number too long")
+        content, position = self._content, self.position
+        value = content[position]
+        if value >= 0x80:  # most are short
+            value &= 0x7F
+            shift = 0
+            while True:
+                position += 1
+                shift += 7
+                if shift > _MOST_SHIFT:
+                    raise ValueError("a number too long")
+                octet = content[position]
+                value |= (octet & 0x7F) << shift
+                if octet < 0x80:
+                    break
+        self.position = position + 1
+        return value
 
     def _integer(self, kind: int) -> int:
         zigzag = self._varint()
