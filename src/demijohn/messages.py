@@ -79,7 +79,7 @@ class Matrix(Struct):
 class RecordCells:
     """Records read into one array, each column of one kind; ``again`` reads them as a client wrote them.
 
-    An Arrow table of numbers and texts is read so too; ``again`` reads its columns.
+    A table of numbers and texts in Arrow or in v2 is read so too; ``again`` reads its columns.
     """
 
     names: tuple[str, ...]  #: None twice.
@@ -88,7 +88,7 @@ class RecordCells:
     cells: Array  #: (n_rows, n_columns) float64; a text's place in ``texts``, 0 or 1, NaN for null.
     texts: Sequence[Sequence[str] | None]  #: Per column of texts the distinct ones.
     n_missing: int
-    again: Callable[[], WrittenInputs | ArrayColumns]
+    again: Callable[[], WrittenInputs | ArrayColumns | NamedTensors]
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Records that the kernel reads and records that it does not: one answer, whether they fit or not."""
+"""Records and frames that the kernel reads, and others: one answer, whether they fit or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.test_record_blocks import assert_same
 from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import RequestError
-from demijohn.messages import Inputs, Matrix, RecordCells, Records, as_written
+from demijohn.messages import Inputs, Matrix, RecordCells, Records, Rows, as_written
 from demijohn.protocols import lines_media, mlflow, native, tensorflow
 from demijohn.protocols.pieces import Bounds, rows_in
 from demijohn.signature import Signature, TensorSpec
@@ -96,6 +96,13 @@ def both_ways(validate: Callable[[], Any]) -> tuple[Any, Any]:
         return with_kernel, outcome(validate)
 
 
+def frame_of(records: list[dict[str, Any]], **more: Any) -> bytes:
+    """Write records as pandas writes a table in MLflow's form."""
+    columns = list(records[0])
+    rows = [[record[name] for name in columns] for record in records]
+    return json.dumps({"dataframe_split": {"columns": columns, **more, "data": rows}}).encode()
+
+
 WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
     "list": (lambda body: native.decode(body, "", SETTINGS).inputs, lambda rows: json.dumps(rows).encode()),
     "instances": (
@@ -105,6 +112,18 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
     "mlflow": (
         lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
         lambda rows: json.dumps({"dataframe_records": rows}).encode(),
+    ),
+    "frame": (
+        lambda body: native.decode(body, "", SETTINGS).inputs,
+        lambda rows: frame_of(rows, index=[f"é{row}" for row in range(len(rows))]),
+    ),
+    "mlflow's frame": (
+        lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
+        lambda rows: frame_of(rows, index=list(range(len(rows)))),
+    ),
+    "mlflow's frame without an index": (
+        lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
+        frame_of,
     ),
     "tensorflow": (
         lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs,
@@ -125,6 +144,9 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
 @given(signatures(), bodies(), st.sampled_from(list(WRITERS)))
 @example(TABLE, [{"a": 1, "b": 2}], "list")
 @example(TABLE, [{"a": 1}], "tensorflow")
+@example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "frame")
+@example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": "x"}], "mlflow's frame")
+@example(TABLE, [{"b": 1, "a": None, "c": 2}] * 2, "mlflow's frame without an index")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 1)),)), [{"a": 1}], "tensorflow")
 @example(Signature("matrix", (TensorSpec("x", "str"),)), [{"a": "y"}], "tensorflow, inputs")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "tensorflow")
@@ -137,7 +159,10 @@ def test_records_get_the_same_answer_without_the_kernel(
     assert_alike(*both_ways(lambda: signature.validate(decode(body))))
 
 
-WORDS = '[ ] { } , : "a" "b" "c" "x" "é" 1 -2.5 1e999 null true NaN \\u0061 "instances": "inputs":'
+WORDS = (
+    '[ ] { } , : "a" "b" "c" "x" "é" 1 -2.5 1e999 null true NaN \\u0061 "instances": "inputs": '
+    '"data": "index": "columns": [1] [[1,2]] []'
+)
 TOKENS = [*(word.encode() for word in WORDS.split()), b'{"a":1,"b":2,"c":3}', b"\n", b" ", b"\xff", b"\0"]
 
 
@@ -161,7 +186,7 @@ def test_a_spoiled_body_gets_the_same_answer_without_the_kernel(
     def validate() -> Any:
         if form == "lines":
             return TABLE.validate(lines_media.decode(body, limits))
-        if form == "mlflow":
+        if form.startswith("mlflow"):
             return TABLE.validate(mlflow.decode(body, "application/json", limits).inputs)
         if form.startswith("tensorflow"):
             request = tensorflow.decode(body, "predict", limits)
@@ -205,6 +230,59 @@ def test_plain_records_are_read_into_one_array() -> None:
     assert isinstance(rows, Matrix)
     for inputs in (numbers, mixed, lines, rows):
         assert isinstance(as_written(inputs), Records)
+
+
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_a_plain_frame_is_read_into_one_array() -> None:
+    for more in ({}, {"index": [0, 1]}, {"index": ["a", "b"]}):
+        numbers = native.decode(frame_of([{"a": 1, "b": None}] * 2, **more), "", SETTINGS).inputs
+        assert isinstance(numbers, Matrix)
+        assert (numbers.columns, numbers.n_missing, numbers.is_by_name) == (["a", "b"], 2, False)
+        body = frame_of([{"a": 1, "b": "x"}] * 2, **more)
+        mixed = mlflow.decode(body, "application/json", SETTINGS).inputs
+        assert isinstance(mixed, RecordCells)
+        assert isinstance(as_written(mixed), Rows)
+        assert as_written(mixed).columns == ["a", "b"]
+
+
+COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        COLUMNS + b'"data":[]}}', COLUMNS + b'"data":[[]]}}', COLUMNS + b'"data":[1,2]}}',
+        COLUMNS + b'"data":[[1,2],[3]]}}', COLUMNS + b'"data":[[1],[3]]}}', COLUMNS + b'"data":[[1,2],3]}}',
+        COLUMNS + b'"data":[[1,[2]]]}}', COLUMNS + b'"data":[[1,"\\u0061"]]}}',
+        COLUMNS + b'"data":[[1,NaN]]}}',
+        COLUMNS + b'"data":[[1,2]],"data":[[3,4]]}}', COLUMNS + b'"data":[[1,2]],"index":[0,1]}}',
+        COLUMNS + b'"data":[[1,2]],"index":[[0]]}}', COLUMNS + b'"data":[[1,2]],"index":"x"}}',
+        COLUMNS + b'"data":[[1,2]],"index":[null]}}', COLUMNS + b'"data":[[1,2]],"index":[]}}',
+        COLUMNS + b'"data":[[1,2]],"other":1}}', COLUMNS + b'"data":[[1,2]]},"params":{}}',
+        COLUMNS + b'"data":[[1,2]]},"params":{"data":[[1,2]]}}', COLUMNS + b'"data":[[1,2]]}',
+        COLUMNS + b'"data":[[1,2]],"id":"x"}}', COLUMNS + b'"data":[[1,2]],"columns":["b","a"]}}',
+        COLUMNS + b'"data":null,"index":{"data":[[1,2]]}}}', b'{"dataframe_split":{"data":[[1,2]]}}',
+        b'{"dataframe_split":{"columns":["a","a"],"data":[[1,2]]}}',
+        b'{"dataframe_split":{"columns":[0,1],"data":[[1,2]]}}',
+        b'{"dataframe_split":{"columns":null,"data":[[1,2]]}}',
+        b'{"dataframe_split":{"columns":"ab","data":[[1,2]]}}',
+        b'{"dataframe_split":{"columns":["data","index"],"data":[[1,2]]}}',
+        b'{"dataframe_split":[["a","b"],{"data":[[1,2]]}]}',
+        b'{"dataframe_split":{"columns":["\xff"],"data":[[1]]}}',
+    ],
+)  # fmt: skip
+def test_any_other_frame_gets_the_same_answer_without_the_kernel(body: bytes) -> None:
+    table = Signature("table", tuple(TensorSpec(name) for name in ("a", "b")))
+    for decode in (WRITERS["frame"][0], WRITERS["mlflow's frame"][0]):
+        assert_alike(*both_ways(lambda decode=decode: table.validate(decode(body))))  # type: ignore[misc]
+
+
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_a_frame_may_hold_as_many_values_as_are_allowed_and_no_more() -> None:
+    body = frame_of([{"a": 1, "b": 2, "c": 3}] * 30, index=list(range(30)))
+    for most in range(100, 140):
+        limits = Settings(max_elements=most)
+        assert_alike(*both_ways(lambda limits=limits: TABLE.validate(native.decode(body, "", limits).inputs)))  # type: ignore[misc]
 
 
 def test_records_are_no_rows_of_a_model_without_column_names() -> None:

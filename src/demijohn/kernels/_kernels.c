@@ -11,6 +11,7 @@
 #include "_cells.h"
 #include "_columns.h"
 #include "_forest.h"
+#include "_frames.h"
 #include "_linear.h"
 #include "_matrix.h"
 #include "_neighbors.h"
@@ -323,6 +324,8 @@ static PyMethodDef functions[] = {
      "read_cells(text, begin, max_rows, /): see the stub."},
     {"read_columns", (PyCFunction)(void (*)(void))read_columns, METH_FASTCALL,
      "read_columns(body, max_bytes, max_texts, /): see the stub."},
+    {"read_frame", (PyCFunction)(void (*)(void))read_frame, METH_FASTCALL,
+     "read_frame(body, max_cells, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
     {"read_records", (PyCFunction)(void (*)(void))read_records, METH_FASTCALL,

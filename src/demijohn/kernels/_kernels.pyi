@@ -139,6 +139,9 @@ def read_cells(text: bytes, begin: int, max_rows: int, /) -> tuple[int, int, int
 def read_columns(
     body: bytes, max_bytes: int, max_texts: int, /
 ) -> tuple[tuple[str, ...], str, int, int, bytearray, tuple[list[str] | None, ...]] | None: ...
+def read_frame(
+    body: bytes, max_cells: int, /
+) -> tuple[bytes, str | None, bool, int, str, int, bytearray, tuple[list[str] | None, ...]] | None: ...
 def read_matrix(body: bytes, max_elements: int, /) -> tuple[tuple[int, ...], bytearray] | None: ...
 def read_records(
     body: bytes, max_cells: int, is_lines: bool, /

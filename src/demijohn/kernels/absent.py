@@ -98,6 +98,11 @@ def read_columns(_body: bytes, _max_bytes: int, _max_texts: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
+def read_frame(_body: bytes, _max_cells: int, /) -> NoReturn:
+    """Refuse to read."""
+    raise RuntimeError(WHY_NOT)
+
+
 def read_matrix(_body: bytes, _max_elements: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)

@@ -150,6 +150,48 @@ def read_columns(body: bytes, max_bytes: int, max_texts: int) -> ReadRecords | N
     return ReadRecords(names, kinds, n_missing, _ndarray((len(names), n_rows), _FLOAT64, cells).T, texts)
 
 
+class ReadFrame(NamedTuple):
+    """A JSON body whose values stand under "data", read; see ``ReadRecords``."""
+
+    rest: bytes  #: The body, with ``[]`` in the place of each list of values; at most 8 KiB.
+    id: str | None  #: The string that "id" has, ``""`` standing in its place in the rest.
+    are_rows: bool  #: There is one list, of rows; else each list is a column.
+    kinds: str
+    n_missing: int
+    cells: Floats  #: (n_rows, n_columns); each row stands in one piece, or each column.
+    texts: tuple[Sequence[str] | None, ...]
+
+    def may_exceed(self, n_bytes: int, max_values: int) -> bool:
+        """Say whether a body of that length may hold too many values, those of an index and the rest too."""
+        n_values = self.cells.size + len(self.cells) + self.rest.count(b",") + 1
+        return n_bytes >= max_values and n_values > max_values  # a short body cannot hold so many
+
+
+def read_frame(body: bytes, max_cells: int) -> ReadFrame | None:
+    """Read a JSON body in which "data" stands as a key before lists of numbers, texts, truths and nulls.
+
+    Args:
+        body: Any bytes. The lists are columns, of one length, or there is one, of rows. A list of a value for
+            each row, under "index", is cut out too, and not kept.
+        max_cells: How many values there may be.
+
+    Returns:
+        Each number the float64 that Python's ``json`` and ``float`` make of it. The body is JSON exactly if
+        the rest is; all else it says. None if the body is anything else, be it fine or broken: the general
+        reader answers it.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    found = _kernels.read_frame(body, max_cells)
+    if found is None:
+        return None
+    rest, given_id, are_rows, n_rows, kinds, n_missing, cells, texts = found
+    shape = (n_rows, len(kinds)) if are_rows else (len(kinds), n_rows)
+    block = _ndarray(shape, _FLOAT64, cells)
+    return ReadFrame(rest, given_id, are_rows, kinds, n_missing, block if are_rows else block.T, texts)
+
+
 class ReadTable(NamedTuple):
     """Lines of CSV, read; see ``ReadRecords``."""
 

@@ -9,6 +9,7 @@ Rules of this room:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +28,7 @@ from demijohn.messages import (
     WrittenInputs,
 )
 
-from . import image_media, json_media, json_records
+from . import image_media, json_frames, json_media, json_records
 
 _DEPTH_OF_RECORDS = 3  # in a list in an object
 _EXPECTED = (
@@ -44,7 +45,7 @@ def decode(
     *,
     has_records: bool = False,
 ) -> InferenceRequest:
-    """Read a body; rows of numbers and nothing else become an array at once, plain records columns.
+    """Read a body; rows of numbers and nothing else become an array at once, plain records and frames, too.
 
     Args:
         body: As the client sent it.
@@ -52,7 +53,8 @@ def decode(
         read: Reads the parsed document; of a list of rows, and of ``{"instances": rows}`` and
             ``{"inputs": rows}``, it makes ``Rows``.
         parse: Of JSON.
-        has_records: ``read`` makes ``Records`` of records, bare or under any of the ``FORMS`` that has such.
+        has_records: ``read`` makes ``Records`` of records, bare or under any of the ``FORMS`` that has such;
+            and ``Rows`` of a frame, where that is what the first key says.
 
     Raises:
         RequestError: it is not JSON, over a limit, or what ``read`` raises.
@@ -61,7 +63,10 @@ def decode(
     if numbers is not None and numbers.ndim < settings.max_depth:
         return InferenceRequest(Matrix(numbers, lambda: _read_again(body, settings, read)))
     if has_records and settings.max_depth >= _DEPTH_OF_RECORDS:
-        inputs = json_records.read(body, settings.max_elements, lambda: _read_again(body, settings, read))
+        most, again = settings.max_elements, partial(_read_again, body, settings, read)
+        inputs = json_records.read(body, most, again)
+        if inputs is None and settings.max_depth >= json_frames.DEPTH:
+            inputs = json_frames.read(body, most, again)
         if inputs is not None:
             return InferenceRequest(inputs)
     return read(parse(body, settings))

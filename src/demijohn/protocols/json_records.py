@@ -9,10 +9,10 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from demijohn import kernels
-from demijohn.messages import Matrix, RecordCells, WrittenInputs
+from demijohn.messages import Array, Matrix, RecordCells, WrittenInputs
 
 _NUMBERS = frozenset("if-")
 
@@ -32,6 +32,23 @@ def read(
     if found is None:
         return None
     names, kinds, n_missing, cells, texts = found
+    return inputs_of(names, kinds, cells, texts, n_missing, again, is_by_name=True)
+
+
+def inputs_of(
+    names: tuple[str, ...],
+    kinds: str,
+    cells: Array,
+    texts: Sequence[Sequence[str] | None],
+    n_missing: int,
+    again: Callable[[], WrittenInputs],
+    *,
+    is_by_name: bool,
+) -> Matrix | RecordCells:
+    """Return cells that a kernel has read, as rows of numbers where they are no more than that.
+
+    Args: those of ``RecordCells`` and ``Matrix``.
+    """
     if not _NUMBERS.issuperset(kinds):
         return RecordCells(names, kinds, cells, texts, n_missing, again)
     return Matrix(
@@ -39,5 +56,5 @@ def read(
         lambda: RecordCells(names, kinds, cells, texts, n_missing, again),
         list(names),
         n_missing,
-        is_by_name=True,
+        is_by_name,
     )

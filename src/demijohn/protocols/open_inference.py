@@ -13,7 +13,7 @@ extension_classification.md and extension_parameters.md. Where its clients diffe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -34,7 +34,7 @@ from demijohn.messages import (
     Rows,
 )
 
-from . import json_media, v2_heads, v2_numbers, v2_tensors
+from . import json_media, v2_columns, v2_heads, v2_numbers, v2_tensors
 from .v2_heads import Note, Wanted
 
 ANSWERS = ()  #: A request says itself how each output is to come.
@@ -62,6 +62,8 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
     """Read a request; see ``InferenceProtocol.decode``. The head is the length of the JSON part."""
     if not head:
         request = v2_numbers.read(body, settings)
+        if request is None:
+            request = v2_columns.read(body, settings, partial(_read_tensors, body, settings))
         if request is not None:
             return request
         return _read_document(json_media.parse(body, settings), None, settings, is_finite=_NULL not in body)
@@ -78,6 +80,12 @@ def decode(body: bytes, head: str, settings: Settings) -> InferenceRequest:
         tensors = _Tensors(rest, settings.max_elements).read(known.tensors)
         inputs = _as_rows(tensors, is_finite=False)
     return InferenceRequest(inputs, known.arguments, known.methods, known.note)
+
+
+def _read_tensors(body: bytes, settings: Settings) -> NamedTensors:
+    """Read several tensors in JSON."""
+    document = json_media.parse(body, settings)
+    return NamedTensors(_Tensors(None, settings.max_elements).read(v2_heads.tensors_of(document)))
 
 
 def _read_length(head: str, n_bytes: int) -> int:

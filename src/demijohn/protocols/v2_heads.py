@@ -51,6 +51,12 @@ class Note(Struct, frozen=True):
     is_binary: bool = False  #: Where an output does not say.
     outputs: Mapping[str, Wanted] = {}
 
+    def with_id(self, given: str | None) -> Note | None:
+        """Return the note of a request in which ``""`` stood for its id; None: that was another's."""
+        if given is None:
+            return self
+        return None if self.id is None else Note(given, self.is_binary, self.outputs)
+
 
 class Head(NamedTuple):
     """What a request says of itself as a whole."""

@@ -55,13 +55,8 @@ def read(body: bytes, settings: Settings) -> InferenceRequest | None:
     meaning = _meaning(rest, shape)
     if meaning is None or meaning.depth > settings.max_depth:
         return None
-    note = meaning.note
-    if given_id is not None:
-        if note.id is None:  # an "id" stands in the request, but is not the request's
-            return None
-        note = v2_heads.Note(given_id, note.is_binary, note.outputs)
-    inputs = _inputs(meaning, cells, are_whole=are_whole)
-    if inputs is None:
+    note, inputs = meaning.note.with_id(given_id), _inputs(meaning, cells, are_whole=are_whole)
+    if note is None or inputs is None:
         return None
     return InferenceRequest(inputs, meaning.arguments, meaning.methods, note)
 
