@@ -168,6 +168,23 @@ def test_texts_that_are_not_utf8_are_left_alone() -> None:
     assert read_frame(b'{"data":["\xff"]}', MANY) is None
 
 
+def test_by_any_key_all_lists_are_columns() -> None:
+    body = b'{"inputs": {"id": [1, 2], "data": ["x", null], "index":[true, false]}, "id": "q"}'
+    found = read_frame(body, MANY, is_any_key=True)
+    assert found is not None
+    assert found.rest == b'{"inputs": {"id": [], "data": [], "index":[]}, "id": ""}'
+    assert (found.are_rows, found.kinds, found.id) == (False, "isb", "q")
+    assert cells_of(found) == [[1, 2], ["x", None], [True, False]]
+    for other in (
+        b'{"a":[1],"b":[]}',
+        b'{"a":[1],"b":[[1]]}',
+        b'{"a":[1],"b":[1,2]}',
+        b'{"a":{}}',
+        b'{"a":[{}]}',
+    ):
+        assert read_frame(other, MANY, is_any_key=True) is None
+
+
 def test_there_may_be_as_many_cells_as_are_allowed_and_no_more() -> None:
     for body in (b'{"data":[1,2,3]}', b'{"data":[[1,2,3]]}', b'[{"data":[1]},{"data":[2]},{"data":[3]}]'):
         assert read_frame(body, 3) is not None

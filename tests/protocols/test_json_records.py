@@ -14,7 +14,7 @@ from tests.test_record_blocks import assert_same
 from demijohn import kernels
 from demijohn.config import Settings
 from demijohn.errors import RequestError
-from demijohn.messages import Inputs, Matrix, RecordCells, Records, Rows, as_written
+from demijohn.messages import Columns, Inputs, Matrix, RecordCells, Records, Rows, as_written
 from demijohn.protocols import lines_media, mlflow, native, tensorflow
 from demijohn.protocols.pieces import Bounds, rows_in
 from demijohn.signature import Signature, TensorSpec
@@ -103,6 +103,11 @@ def frame_of(records: list[dict[str, Any]], **more: Any) -> bytes:
     return json.dumps({"dataframe_split": {"columns": columns, **more, "data": rows}}).encode()
 
 
+def columns_of(records: list[dict[str, Any]]) -> bytes:
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    return json.dumps({"inputs": columns}).encode()
+
+
 WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
     "list": (lambda body: native.decode(body, "", SETTINGS).inputs, lambda rows: json.dumps(rows).encode()),
     "instances": (
@@ -125,6 +130,9 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
         lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
         frame_of,
     ),
+    "columns": (lambda body: native.decode(body, "", SETTINGS).inputs, columns_of),
+    "mlflow's columns": (lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs, columns_of),
+    "tensorflow, columns": (lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs, columns_of),
     "tensorflow": (
         lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs,
         lambda rows: json.dumps({"instances": rows}).encode(),
@@ -147,6 +155,9 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "frame")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": "x"}], "mlflow's frame")
 @example(TABLE, [{"b": 1, "a": None, "c": 2}] * 2, "mlflow's frame without an index")
+@example(TABLE, [{"a": 1, "b": 2, "c": 3}] * 2, "columns")
+@example(Signature("matrix", (TensorSpec("a", shape=(-1, 1)),)), [{"a": 1}], "columns")
+@example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "tensorflow, columns")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 1)),)), [{"a": 1}], "tensorflow")
 @example(Signature("matrix", (TensorSpec("x", "str"),)), [{"a": "y"}], "tensorflow, inputs")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "tensorflow")
@@ -245,6 +256,17 @@ def test_a_plain_frame_is_read_into_one_array() -> None:
         assert as_written(mixed).columns == ["a", "b"]
 
 
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_plain_columns_are_read_into_one_array() -> None:
+    for decode in (WRITERS["columns"][0], WRITERS["mlflow's columns"][0], WRITERS["tensorflow, columns"][0]):
+        numbers = decode(columns_of([{"a": 1, "b": None}] * 2))
+        assert isinstance(numbers, Matrix)
+        assert (numbers.columns, numbers.n_missing, numbers.is_by_name) == (["a", "b"], 2, True)
+        mixed = decode(columns_of([{"a": 1, "b": "x"}] * 2))
+        assert isinstance(mixed, RecordCells)
+        assert as_written(mixed) == Columns({"a": [1, 1], "b": ["x", "x"]})
+
+
 COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
 
 
@@ -268,6 +290,13 @@ COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
         b'{"dataframe_split":{"columns":"ab","data":[[1,2]]}}',
         b'{"dataframe_split":{"columns":["data","index"],"data":[[1,2]]}}',
         b'{"dataframe_split":[["a","b"],{"data":[[1,2]]}]}',
+        b'{"inputs":{"a":[1],"b":[]}}', b'{"inputs":{"a":[1],"b":[2,3]}}',
+        b'{"inputs":{"a":[[1]],"b":[[2]]}}', b'{"inputs":[1,2]}',
+        b'{"inputs":{"a":[1],"b":2}}', b'{"inputs":{"a":[1],"b":{"c":[2]}}}', b'{"inputs":{"a":[1],"a":[2]}}',
+        b'{"inputs":{"a":[1],"b":[2]},"params":{}}', b'{"inputs":{"a":[1],"b":[2]},"instances":[1]}',
+        b'{"inputs":{"a":[1],"b":["\\n"]}}', b'{"inputs":{"a":[1],"b":[{"b64":"AA=="}]}}',
+        b'{"inputs":{"a":[1],"b":[2],"id":"x"}}', b'{"inputs":{"id":[1],"index":[2]}}', b'{"inputs":{}}',
+        b'{"inputs":{"a":[1],"b":[2]}', b'{"inputs":{"a":[1],"b":[2]}} []', b'{"inputs":{"a":[1] "b":[2]}}',
         b'{"dataframe_split":{"columns":["\xff"],"data":[[1]]}}',
     ],
 )  # fmt: skip

@@ -1,7 +1,8 @@
-/* The cells of a JSON body under the keys "data", apart from the rest of the body, which is short.
+/* The cells of a JSON body under the keys "data", or under all keys, apart from the rest of the body, which is short.
  *
  * It takes a body in which "data" stands as a key before lists of cells (numbers, texts, truths, nulls): columns of one
  * length; or once, before a list of such lists: rows. A column holds numbers, texts or truths, and nulls among them.
+ * By any key, it takes a body in which all lists behind keys are columns, and no other list stands.
  * In the rest an empty list stands in the place of each, and in that of a list of numbers and texts, one for each row,
  * under "index", which are not kept. Of anything else it says nothing (None).
  */
@@ -13,7 +14,7 @@
 typedef struct {
     Cells cells;
     Rest rest;
-    int are_rows;
+    int is_any_key, are_rows;
     size_t n_rows, n_passed; /* cells that were not kept */
 } Frame;
 
@@ -99,7 +100,7 @@ take_data(Frame *frame)
     if (frame->are_rows || open_list(cells) < 0) {
         return -1;
     }
-    if (*cells->at == '[') {
+    if (*cells->at == '[' && !frame->is_any_key) {
         frame->are_rows = 1;
         return cells->n_columns > 0 || read_rows(frame) < 0 ? -1 : cut_list(&frame->rest, cells->at);
     }
@@ -137,7 +138,7 @@ read_body(Frame *frame)
 {
     static const char *const KEYS[] = {"data", "index"};
     int found;
-    while ((found = find_key(&frame->rest, KEYS, 2)) > 0) {
+    while ((found = find_key(&frame->rest, KEYS, frame->is_any_key ? 0 : 2)) > 0) {
         if ((found == 1 ? take_data(frame) : pass_index(frame)) < 0) {
             return -1;
         }
@@ -170,15 +171,16 @@ PyObject *
 read_frame(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 {
     (void)module;
-    if (n_args != 2 || !PyBytes_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "read_frame takes the body, as bytes, and the most cells.");
+    if (n_args != 3 || !PyBytes_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "read_frame takes the body, as bytes, the most cells, and if it is by any key.");
         return NULL;
     }
     Frame frame;
+    frame.is_any_key = PyObject_IsTrue(args[2]);
     frame.are_rows = 0;
     frame.n_rows = frame.n_passed = 0;
     PyObject *result = NULL;
-    if (open_cells(&frame.cells, args[0], args[1]) == 0) {
+    if (open_cells(&frame.cells, args[0], args[1]) == 0 && frame.is_any_key >= 0) {
         open_rest(&frame.rest, frame.cells.at, frame.cells.end, MAX_REST);
         result = read_body(&frame) == 0 ? answer(&frame) : NULL;
         result = result == NULL ? give_up() : result;

@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* read_frame(body, max_cells) -> (rest, id, are_rows, n_rows, kinds, n_missing, cells, texts) | None */
+/* read_frame(body, max_cells, is_any_key) -> (rest, id, are_rows, n_rows, kinds, n_missing, cells, texts) | None */
 PyObject *read_frame(PyObject *module, PyObject *const *args, Py_ssize_t n_args);
 
 #endif

@@ -325,7 +325,7 @@ static PyMethodDef functions[] = {
     {"read_columns", (PyCFunction)(void (*)(void))read_columns, METH_FASTCALL,
      "read_columns(body, max_bytes, max_texts, /): see the stub."},
     {"read_frame", (PyCFunction)(void (*)(void))read_frame, METH_FASTCALL,
-     "read_frame(body, max_cells, /): see the stub."},
+     "read_frame(body, max_cells, is_any_key, /): see the stub."},
     {"read_matrix", (PyCFunction)(void (*)(void))read_matrix, METH_FASTCALL,
      "read_matrix(body, max_elements, /): see the stub."},
     {"read_records", (PyCFunction)(void (*)(void))read_records, METH_FASTCALL,

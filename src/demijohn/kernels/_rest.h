@@ -108,7 +108,8 @@ take_id(Rest *rest)
     return keep(rest, EMPTY, EMPTY + 2);
 }
 
-/* On to the value behind the next key of these: 1 + its index. 0 at the body's end; -1 if the body is none of ours. */
+/* On to the value behind the next key of these, or with none behind any key whose value is a list: 1 + its index. 0 at
+ * the body's end; -1 if the body is none of ours. */
 static int
 find_key(Rest *rest, const char *const *keys, int n_keys)
 {
@@ -135,6 +136,9 @@ find_key(Rest *rest, const char *const *keys, int n_keys)
             if (is_text(text, last, keys[index])) {
                 return 1 + index;
             }
+        }
+        if (n_keys == 0 && *at == '[') {
+            return 1;
         }
         if (is_text(text, last, "id") && take_id(rest) < 0) {
             return -1;

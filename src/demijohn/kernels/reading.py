@@ -167,13 +167,14 @@ class ReadFrame(NamedTuple):
         return n_bytes >= max_values and n_values > max_values  # a short body cannot hold so many
 
 
-def read_frame(body: bytes, max_cells: int) -> ReadFrame | None:
+def read_frame(body: bytes, max_cells: int, *, is_any_key: bool = False) -> ReadFrame | None:
     """Read a JSON body in which "data" stands as a key before lists of numbers, texts, truths and nulls.
 
     Args:
         body: Any bytes. The lists are columns, of one length, or there is one, of rows. A list of a value for
             each row, under "index", is cut out too, and not kept.
         max_cells: How many values there may be.
+        is_any_key: The lists stand under any keys, and are columns.
 
     Returns:
         Each number the float64 that Python's ``json`` and ``float`` make of it. The body is JSON exactly if
@@ -183,7 +184,7 @@ def read_frame(body: bytes, max_cells: int) -> ReadFrame | None:
     Raises:
         RuntimeError: The kernels are not built.
     """
-    found = _kernels.read_frame(body, max_cells)
+    found = _kernels.read_frame(body, max_cells, is_any_key)
     if found is None:
         return None
     rest, given_id, are_rows, n_rows, kinds, n_missing, cells, texts = found
