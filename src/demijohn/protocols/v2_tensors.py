@@ -244,8 +244,13 @@ def as_tensor(array: Array) -> tuple[str, Array]:
         return "FP64", array.astype(np.float64)
     texts = np.empty(array.size, dtype=object)
     # Not ``array.flat``: an instant has to come as its text.
-    texts[:] = [_text(cell) for cell in plain(array.reshape(-1))]
+    cells = plain(array.reshape(-1))
+    texts[:] = cells if _are_texts(cells) else [_text(cell) for cell in cells]
     return "BYTES", texts.reshape(array.shape)
+
+
+def _are_texts(cells: list[Any]) -> bool:
+    return set(map(type, cells)) <= {str}
 
 
 def _text(cell: Any) -> str | bytes:
@@ -268,8 +273,9 @@ def write_json(array: Array, datatype: str, name: str) -> Any:
         raise NotAcceptable(f"Output {name!r} is FP16, which has no form in JSON; ask for binary_data")
     if datatype != "BYTES":
         return json_media.quickly_writable(flat)
+    cells = flat.tolist()
     try:
-        return [cell if isinstance(cell, str) else cell.decode() for cell in flat]
+        return cells if _are_texts(cells) else [c if isinstance(c, str) else c.decode() for c in cells]
     except UnicodeDecodeError as error:
         raise NotAcceptable(f"Output {name!r} is not UTF-8 text; ask for binary_data") from error
 
