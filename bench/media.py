@@ -39,6 +39,7 @@ N_ROWS = 1000
 CONNECTIONS = 4
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
+INFER = "/v2/models/{}/infer"
 LENGTH = "Inference-Header-Content-Length"
 
 
@@ -76,7 +77,6 @@ def save(folder: Path) -> dict[str, dict[str, Form]]:
 
 
 def of_rows(matrix: np.ndarray) -> dict[str, Form]:
-    infer = "/v2/models/{}/infer"
     tensor = {"name": "x", "shape": matrix.shape, "datatype": "FP64"}
     inputs = [{**tensor, "parameters": {"binary_data_size": matrix.nbytes}}]
     head = as_json({"inputs": inputs})
@@ -87,17 +87,25 @@ def of_rows(matrix: np.ndarray) -> dict[str, Form]:
         "v2 JSON": Form(
             content("application/json"),
             as_json({"inputs": [{**tensor, "data": matrix.ravel().tolist()}]}),
-            infer,
+            INFER,
         ),
-        "v2 binary": Form(binary, head + matrix.tobytes(), infer),
-        "v2 binary, answer too": Form({**binary, LENGTH: str(len(both))}, both + matrix.tobytes(), infer),
+        "v2 binary": Form(binary, head + matrix.tobytes(), INFER),
+        "v2 binary, answer too": Form({**binary, LENGTH: str(len(both))}, both + matrix.tobytes(), INFER),
     }
 
 
 def of_records(frame: pd.DataFrame) -> dict[str, Form]:
-    records = frame.to_dict("records")
+    records, kind = frame.to_dict("records"), content("application/json")
+    columns = {name: frame[name].tolist() for name in frame}
+    tensors = [
+        {"name": name, "shape": [N_ROWS], "datatype": "BYTES" if "kind" in name else "FP64", "data": cells}
+        for name, cells in columns.items()
+    ]
     return {
-        "JSON records": Form(content("application/json"), as_json(records)),
+        "JSON records": Form(kind, as_json(records)),
+        "dataframe_split": Form(kind, as_json({"dataframe_split": frame.to_dict("split")})),
+        "JSON columns": Form(kind, as_json({"inputs": columns})),
+        "v2 JSON": Form(kind, as_json({"inputs": tensors}), INFER),
         "JSON lines": Form(
             content("application/x-ndjson"), b"".join(as_json(row) + b"\n" for row in records)
         ),
