@@ -8,6 +8,7 @@ Rules of this room:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,21 @@ from .tensor_spec import Layout, TensorSpec
 _FEW = 16  #: Up to so many rows, a list of texts costs less than a lookup by numpy.
 _OBJECT = np.dtype(object)
 
-#: From cells, and their texts, to a tensor; None: they do not fit.
-Read = Callable[[Array, Sequence[str] | None], Array | None]
+#: From cells to a tensor; None: they do not fit.
+Read = Callable[[Array], Array | None]
+
+
+class _Plan(NamedTuple):
+    """How cells of some names and kinds become the tensors."""
+
+    names: tuple[str, ...]
+    kinds: str
+    #: In the signature's order: its column's name, and where that stands among ``names``.
+    places: Sequence[tuple[str, int]]
+    texts: Sequence[
+        tuple[str, int, frozenset[str] | None]
+    ]  #: Those of texts, and which are known; None: any.
+    others: Sequence[tuple[str, int, Read]]  #: Those that are neither texts nor as the cells are.
 
 
 class PlainCells:
@@ -30,66 +44,98 @@ class PlainCells:
         inputs: One per column.
     """
 
-    __slots__ = ("_inputs", "_is_table", "_names", "_reads")
+    __slots__ = ("_inputs", "_is_table", "_names", "_plan")
 
     def __init__(self, layout: Layout, inputs: Sequence[TensorSpec]) -> None:
         self._is_table = layout == "table"
         self._inputs = inputs
         self._names = tuple(spec.name for spec in inputs)
-        self._reads: list[tuple[str, Read]] = []
+        self._plan = _Plan((), "", (), (), ())  # of the last that came: most clients send the same again
 
     def take(self, records: RecordCells) -> Tensors | None:
         """Return one array ``(n_rows,)`` per column, in the signature's order; None: read them again."""
-        order = self._order_of(records.names)
-        if order is None:
+        plan = self._plan
+        if records.names != plan.names or records.kinds != plan.kinds:
+            made = self._plan_of(records.names, records.kinds)
+            if made is None:
+                return None
+            self._plan = plan = made
+        columns = list(records.cells.T.copy(order="C"))
+        if records.n_missing and not self._may_miss(columns, plan):
             return None
-        if not self._reads:
-            self._reads = [_reader_of(spec) for spec in self._inputs]
-        block = records.cells.T.copy(order="C")
-        if records.n_missing and not self._may_miss(block[order]):
-            return None
-        tensors = {}
-        for name, index, (kinds, read) in zip(self._names, order, self._reads, strict=True):
-            tensor = read(block[index], records.texts[index]) if records.kinds[index] in kinds else None
+        tensors = {name: columns[index] for name, index in plan.places}
+        for name, index, read in plan.others:
+            tensor = read(columns[index])
             if tensor is None:
                 return None
             tensors[name] = tensor
-        return tensors
+        return tensors if self._take_texts(columns, records.texts, plan, tensors) else None
 
-    def _order_of(self, names: tuple[str, ...]) -> Sequence[int] | None:
-        """Return where each column of ours stands; None where others came."""
-        if not self._is_table:
+    def _plan_of(self, names: tuple[str, ...], kinds: str) -> _Plan | None:
+        """Return how columns become ours; None where others came, or of other kinds."""
+        if not self._is_table or len(names) != len(self._names) or set(names) != set(self._names):
             return None
-        if names == self._names:
-            return range(len(names))
         places = {name: index for index, name in enumerate(names)}
-        if len(names) != len(self._names) or places.keys() != set(self._names):
-            return None
-        return [places[name] for name in self._names]
+        texts, others = [], []
+        for spec in self._inputs:
+            index = places[spec.name]
+            allowed, read = _reader_of(spec)
+            if kinds[index] not in allowed:
+                return None
+            if spec.dtype == "str":
+                known = frozenset(spec.categories or ()) if spec.is_closed else None
+                texts.append((spec.name, index, known))
+            elif read is not None:
+                others.append((spec.name, index, read))
+        return _Plan(names, kinds, [(name, places[name]) for name in self._names], texts, others)
 
-    def _may_miss(self, block: Array) -> bool:
+    def _may_miss(self, columns: Sequence[Array], plan: _Plan) -> bool:
         return all(
-            spec.nullable or not has_missing(cells) for spec, cells in zip(self._inputs, block, strict=True)
+            spec.nullable or not has_missing(columns[index])
+            for spec, (_, index) in zip(self._inputs, plan.places, strict=True)
         )
 
+    def _take_texts(
+        self,
+        columns: Sequence[Array],
+        texts: Sequence[Sequence[str] | None],
+        plan: _Plan,
+        tensors: Tensors,
+    ) -> bool:
+        """Put the texts in the place of their codes; False: one is not known."""
+        for _, index, known in plan.texts:
+            if known is not None and not known.issuperset(texts[index] or ()):
+                return False
+        if not plan.texts:
+            return True
+        if len(columns[0]) > _FEW:
+            for name, index, _ in plan.texts:
+                tensors[name] = _of_codes(columns[index], texts[index] or ())
+            return True
+        cells = [_few_of_codes(columns[index], texts[index] or ()) for _, index, _ in plan.texts]
+        block = np.empty((len(cells), len(columns[0])), dtype=_OBJECT)
+        block[:] = cells
+        for (name, _, _), column in zip(plan.texts, block, strict=True):
+            tensors[name] = column
+        return True
 
-def _reader_of(spec: TensorSpec) -> tuple[str, Read]:
-    """Return of which kinds cells may be (of none: they are not plain), and how they are read."""
+
+def _reader_of(spec: TensorSpec) -> tuple[str, Read | None]:
+    """Return of which kinds cells may be, of none: they are not plain; and how, None: texts, or as they are."""
     if spec.dtype == "str":
-        known = frozenset(spec.categories or ()) if spec.is_closed else None
-        return "s-", lambda cells, texts: _texts(cells, texts or (), known)
+        return "s-", None
     if spec.is_closed or spec.dtype == "object":
-        return "", lambda _cells, _texts: None
+        return "", None
     dtype = np.dtype(spec.dtype)
     if dtype == np.float64:
-        return "if-", lambda cells, _texts: cells
+        return "if-", None
     if dtype.kind == "f":
-        return "if-", lambda cells, _texts: narrow(cells, dtype)
+        return "if-", lambda cells: narrow(cells, dtype)
     if dtype.kind in "iu":
-        return "i", lambda cells, _texts: _whole(cells, dtype)
+        return "i", lambda cells: _whole(cells, dtype)
     if dtype.kind == "b":
-        return "b", lambda cells, _texts: None if has_missing(cells) else cells.astype(dtype)
-    return "", lambda _cells, _texts: None
+        return "b", lambda cells: None if has_missing(cells) else cells.astype(dtype)
+    return "", None
 
 
 def _whole(cells: Array, dtype: np.dtype[np.generic]) -> Array | None:
@@ -99,18 +145,12 @@ def _whole(cells: Array, dtype: np.dtype[np.generic]) -> Array | None:
     return cells.astype(dtype) if least >= limits.min and most <= limits.max else None
 
 
-def _texts(cells: Array, texts: Sequence[str], known: frozenset[str] | None) -> Array | None:
-    if known is not None and not known.issuperset(texts):
-        return None
-    table = [*texts, None]
-    if len(cells) <= _FEW:
-        values: list[str | None] = [None if cell != cell else table[int(cell)] for cell in cells.tolist()]
-        return _objects(values)
-    cells[np.isnan(cells)] = len(texts)
-    return _objects(table)[cells.astype(np.intp)]
+def _few_of_codes(codes: Array, texts: Sequence[str]) -> list[str | None]:
+    return [None if code != code else texts[int(code)] for code in codes.tolist()]
 
 
-def _objects(values: Sequence[str | None]) -> Array:
-    array = np.empty(len(values), dtype=_OBJECT)
-    array[:] = values
-    return array
+def _of_codes(codes: Array, texts: Sequence[str]) -> Array:
+    codes[np.isnan(codes)] = len(texts)
+    table = np.empty(len(texts) + 1, dtype=_OBJECT)
+    table[:] = [*texts, None]
+    return table[codes.astype(np.intp)]
