@@ -62,6 +62,7 @@ EIGHT = bytes(8)
 FRAMES = {
     # PROTOCOLS.md (a): "400 for: header out of range, both or neither of data/binary, …"
     "v2: a head beyond the body": v2({"inputs": [NUMBER]}, b"", "9999"),
+    "v2: a head beyond every 32-bit integer": v2({"inputs": [NUMBER]}, b"", "99999999999"),
     "v2: a head that is no number": v2({"inputs": [NUMBER]}, b"", "x"),
     "v2: a head that cuts the JSON": v2({"inputs": [NUMBER]}, b"", "5"),
     "v2: a negative head": v2({"inputs": [NUMBER]}, b"", "-1"),

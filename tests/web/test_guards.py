@@ -199,7 +199,7 @@ def _routes(app: Flask) -> list[tuple[str, str]]:
 
 def test_every_route_needs_a_key_but_health_and_the_pages_shell(guarded: FlaskClient) -> None:
     routes = _routes(guarded.application)
-    assert len({path for _, path in routes}) == 58
+    assert len({path for _, path in routes}) == 60
     for method, path in routes:
         status = guarded.open(path, method=method, headers=PUT_FORMS if method == "PUT" else None).status_code
         if path in OPEN:

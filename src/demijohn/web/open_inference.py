@@ -80,8 +80,8 @@ def refuse_extension(**_: Any) -> Response:
 
 
 def refuse_generate(**_: Any) -> Response:
-    """Answer Triton's extension for models of language, whose inputs and outputs have no tensors."""
-    raise NotOffered("generate is not offered: send tensors to infer; a model of texts takes BYTES")
+    """Answer what Triton and MLServer have for models of language, and MLServer's streams."""
+    raise NotOffered("Texts and streams are not offered here: send tensors to infer; texts are BYTES")
 
 
 # A model ----------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
     *[
         ("POST", path + end, refuse_generate)
         for path in (_MODEL, _VERSION)
-        for end in ("/generate", "/generate_stream")
+        for end in ("/generate", "/generate_stream", "/infer_stream")
     ],
     *[
         (method, path, refuse_extension)
