@@ -293,6 +293,17 @@ def test_a_preflight_of_an_allowed_origin_needs_no_key(guarded: FlaskClient) -> 
     )
 
 
+def test_a_page_of_an_allowed_origin_may_send_and_read_tensors_in_bytes(guarded: FlaskClient) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    preflight = guarded.options("/ml/v2/models/iris/infer", headers=asked)
+    rows = IRIS[:1].tobytes()
+    headers = {"Origin": "https://app.example", "X-API-Key": "first", "Inference-Header-Content-Length": "0"}
+    answer = guarded.post("/ml/v2/models/iris/infer", data=rows, headers=headers)
+    assert int(answer.headers["Inference-Header-Content-Length"]) > 0
+    for given, name in ((preflight, "Access-Control-Allow-Headers"), (answer, "Access-Control-Expose-Headers")):
+        assert "Inference-Header-Content-Length" in given.headers[name].split(", ")
+
+
 def test_a_preflight_of_another_origin_or_route_is_refused(guarded: FlaskClient) -> None:
     headers = {"Origin": "https://evil.test", "Access-Control-Request-Method": "POST"}
     check_problem(guarded.options("/ml/predict", headers=headers), 403, "origin_refused")

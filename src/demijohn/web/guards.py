@@ -44,7 +44,11 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _REQUEST_ID_BYTES = 16
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-_ALLOWED_HEADERS = "Authorization, Content-Encoding, Content-Type, X-API-Key, X-Request-Id"
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Encoding, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Request-Id"
+)
+#: Of answers, beside those that any page may read: without the length, tensors in bytes cannot be found.
+_EXPOSED_HEADERS = "Inference-Header-Content-Length, Retry-After, X-Demijohn-Version, X-Request-Id"
 _ALLOWED_METHODS = "GET, HEAD, POST, PUT, OPTIONS"
 _VERSION = ("X-Demijohn-Version", __version__)
 _NOT_STORED = ("Cache-Control", "no-store")
@@ -293,7 +297,7 @@ def own_headers(
         origin = environ.get("HTTP_ORIGIN")
         if origin in allowed:
             headers.append(("Access-Control-Allow-Origin", origin))
-            headers.append(("Access-Control-Expose-Headers", "X-Request-Id, X-Demijohn-Version"))
+            headers.append(("Access-Control-Expose-Headers", _EXPOSED_HEADERS))
     if shared.lifecycle.is_draining:
         headers.append(("Connection", "close"))
     return headers
