@@ -121,7 +121,12 @@ def test_a_model_that_does_not_predict_answers_by_its_first_method(server: Serve
         ("POST", "/v2/models/plane/versions/1/generate_stream", b"{}", 501),
         ("POST", "/v2/models/plane/infer_stream", b"{}", 501),
         ("POST", "/v2/models/plane/versions/1/infer_stream", b"{}", 501),
-        ("POST", "/v2/repository/index", b'{"ready":' + b"[" * 250_000 + b"true" + b"]" * 250_000 + b"}", 400),
+        (
+            "POST",
+            "/v2/repository/index",
+            b'{"ready":' + b"[" * 250_000 + b"true" + b"]" * 250_000 + b"}",
+            400,
+        ),
         ("GET", "/v2/systemsharedmemory/status", None, 501),
         ("POST", "/v2/cudasharedmemory/region/r/register", b"{}", 501),
         ("GET", "/v2/models/plane/trace/setting", None, 501),

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demijohn.config import Settings
 from demijohn.errors import SignatureMismatch
 from demijohn.messages import Columns, Inputs, Rows
-from demijohn.protocols import arrow_media
+from demijohn.protocols import arrow_media, arrow_pieces, parquet_media
+from demijohn.protocols.pieces import Bounds
 from demijohn.signature import Signature, TensorSpec
 
 TEXTS = st.sampled_from(["a", "b", "", "3.5", "2024-01-02"])
@@ -146,3 +149,47 @@ def test_a_column_of_lists_is_a_tensor(dtype: type[Any], sizes: list[int], is_fi
     made = Signature(layout, (spec,)).validate(decoded)["image"]  # type: ignore[arg-type]
     assert made.dtype == tensor.dtype
     assert made.tolist() == tensor.tolist()
+
+
+def decode_whole(table: pa.Table) -> Any:
+    return arrow_media.decode(written(table), arrow_media.STREAM, Settings())
+
+
+def decode_pieces(table: pa.Table) -> Any:
+    coming = iter([written(table)])
+    bounds = Bounds(row_bytes=1 << 20)
+    return list(arrow_pieces.decode_stream(lambda: next(coming, b""), bounds, Settings()))
+
+
+def decode_parquet(table: pa.Table) -> Any:
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return parquet_media.decode(out.getvalue(), Settings())
+
+
+def written(table: pa.Table) -> bytes:
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("decoded", [decode_whole, decode_pieces, decode_parquet])
+@pytest.mark.parametrize(
+    "array",
+    [pa.array([1.5, 2.5]), pa.array(["a", "b"]), pa.array(["a", "b", "c"]).dictionary_encode()[:2]],
+    ids=["number", "text", "dictionary"],
+)
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_type_that_somebody_has_defined_is_not_taken_for_what_it_is_made_of(
+    decoded: Any, array: pa.Array, is_nested: bool
+) -> None:
+    field = pa.field("x", array.type, metadata={"ARROW:extension:name": "arrow.py_extension_type"})
+    if is_nested:
+        field = pa.field("x", pa.list_(field.with_name("item")))
+        array = pa.array([[cell.as_py()] for cell in array], field.type)
+    table = pa.Table.from_arrays([array], schema=pa.schema([field]))
+    with pytest.raises(SignatureMismatch) as caught:
+        decoded(table)
+    (problem,) = caught.value.errors
+    assert (problem.column, problem.received) == ("x", "values of type extension<arrow.py_extension_type>")

@@ -32,6 +32,9 @@ INSTALL = 'needs pyarrow, which is not installed: pip install "demijohn[arrow]"'
 # What pandas calls the labels of its rows, where they have no name: as in ``dataframe_split``, the
 # client's own.
 _INDEX = "__index_level_"
+# How a field says that somebody has defined its type over another; Arrow reads that where it knows no better.
+_EXTENSION = b"ARROW:extension:name"
+_PREFIX_BYTES = 8  # of a message: the continuation, and the length of its metadata
 _LONGEST_TYPE = 60
 _POINTER_BYTES = 8
 _VIEW_BYTES = 16
@@ -46,7 +49,9 @@ def is_available() -> bool:
 
 def find_numbers(body: bytes, settings: Settings) -> ArrayColumns | None:
     """Find in a stream what ``read_batch`` reads, without Arrow; None: there is something else."""
-    found = kernels.find_numbers(body, settings.max_body_bytes) if kernels.IS_BUILT else None
+    if not kernels.IS_BUILT or _has_extension(body):
+        return None
+    found = kernels.find_numbers(body, settings.max_body_bytes)
     if found is None or _INDEX in "".join(found[0]):
         return None
     names, numbers = found
@@ -61,12 +66,18 @@ def read_cells(body: bytes, settings: Settings, again: Callable[[], ArrayColumns
         settings: For the limits.
         again: Reads it by Arrow.
     """
-    if not kernels.IS_BUILT:
+    if not kernels.IS_BUILT or _has_extension(body):
         return None
     found = kernels.read_columns(body, settings.max_body_bytes, settings.max_elements)
     if found is None or _INDEX in "".join(found.names):
         return None
     return RecordCells(found.names, found.kinds, found.cells, found.texts, found.n_missing, again)
+
+
+def _has_extension(body: bytes) -> bool:
+    """Say whether the schema that a stream begins with has a type that somebody has defined."""
+    n_bytes = int.from_bytes(body[_PREFIX_BYTES // 2 : _PREFIX_BYTES], "little")
+    return body.find(_EXTENSION, 0, _PREFIX_BYTES + n_bytes) >= 0
 
 
 def read_batch(batch: pa.RecordBatch) -> ArrayColumns | None:
@@ -76,6 +87,8 @@ def read_batch(batch: pa.RecordBatch) -> ArrayColumns | None:
     types, names = batch.schema.types, batch.schema.names
     ids = {kind.id for kind in types}
     if len(ids) != 1 or not ids <= _number_types() or any(name.startswith(_INDEX) for name in names):
+        return None
+    if any(map(_extension_of, batch.schema)):
         return None
     try:
         numbers = batch.to_tensor(row_major=False).to_numpy()
@@ -108,6 +121,7 @@ def read_table(table: pa.Table, settings: Settings) -> ArrayColumns:
             continue
         chunks = table.column(index)
         try:
+            _check_known(table.schema.field(index))
             columns.append(
                 reader.read(chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks())
             )
@@ -270,6 +284,20 @@ def _bits(array: Any, index: int) -> Array:
     octets = np.frombuffer(array.buffers()[index], np.uint8)
     start = array.offset
     return np.unpackbits(octets, count=start + len(array), bitorder="little")[start:].view(bool)
+
+
+def _check_known(field: Any) -> None:
+    if extension := _extension_of(field):
+        raise _unread_type(f"extension<{extension}>")
+
+
+def _extension_of(field: Any) -> str:
+    """Return the name of a type of a field, or within it, that Arrow does not know here; "": none is."""
+    name: bytes | None = (field.metadata or {}).get(_EXTENSION)
+    if name is not None:
+        return name.decode(errors="replace")
+    kind = field.type
+    return next(filter(None, (_extension_of(kind.field(index)) for index in range(kind.num_fields))), "")
 
 
 def _unread_type(kind: Any) -> _Unread:

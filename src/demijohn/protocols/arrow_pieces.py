@@ -90,7 +90,8 @@ def _without_long_dictionaries(batch: Any) -> Any:
     if not any(map(is_long, batch.columns)):
         return batch
     columns = [column.dictionary_decode() if is_long(column) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    fields = [field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 class _Messages:
