@@ -8,6 +8,7 @@ import pytest
 
 from demijohn import errors
 from demijohn.errors import DemijohnError, OperatorError, Problem, RequestError, ServerError, Unavailable
+from demijohn.problem import LONGEST_NAME
 
 
 def family(root: type[DemijohnError]) -> list[type[DemijohnError]]:
@@ -21,6 +22,11 @@ def test_a_problem_says_where_what_was_expected_and_what_came() -> None:
 
 def test_a_problem_of_the_whole_request_names_no_place() -> None:
     assert str(Problem(None, None, "at least 1 row", "0 rows")) == "expected at least 1 row, received 0 rows"
+
+
+def test_a_problem_cuts_a_name_that_nobody_would_read_to_its_end() -> None:
+    assert Problem(0, "a" * LONGEST_NAME, "", "").column == "a" * LONGEST_NAME
+    assert Problem(0, "a" * (LONGEST_NAME + 1), "", "").column == "a" * LONGEST_NAME + "…"
 
 
 def test_an_error_without_detail_says_its_title() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_PROBLEMS = 20  #: Most problems that one answer lists.
+LONGEST_NAME = 500  #: Of a column's name, which may be a client's own: in an answer, what is longer is cut.
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class Problem:
     column: str | int | None  #: The column's name, else its index.
     expected: str
     received: str
+
+    def __post_init__(self) -> None:
+        """Cut a name that is too long: else one answer would tell 20 names as long as a body may be."""
+        if isinstance(self.column, str) and len(self.column) > LONGEST_NAME:
+            object.__setattr__(self, "column", self.column[:LONGEST_NAME] + "…")
 
     def __str__(self) -> str:
         """Say where, what was expected and what came, in one line."""

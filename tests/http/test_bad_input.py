@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.http import folder
-from tests.http.claims import check_problem
+from tests.http.claims import check_problem, check_v2_error
 from tests.servers import Server
 
 JSON = "application/json"
@@ -189,6 +189,33 @@ def test_rows_that_do_not_fit_a_table_are_422_and_say_where(server: Server, kind
 def test_20_problems_are_told_at_once(server: Server) -> None:
     problem = check_problem(server.post("/predict", [["x", 1, 2]] * 1000), 422, "signature_mismatch")
     assert [error["row"] for error in problem["errors"]] == list(range(20))
+
+
+LONG = "a" * 100_000
+LONG_NAMES: dict[str, tuple[str, Any]] = {
+    "records": (JSON, [{LONG + str(n): 1 for n in range(30)}]),
+    "columns": (JSON, {"inputs": {LONG: [1]}}),
+    "a split frame": (
+        JSON,
+        {"dataframe_split": {"columns": ["age", "kind", LONG, LONG], "data": [[1, 2, 3, 4]]}},
+    ),
+    "lines": ("application/jsonl", json.dumps({LONG: 1}).encode()),
+    "csv": (CSV, f"{LONG},{LONG}\n1,2\n".encode()),
+}
+
+
+@pytest.mark.parametrize("form", LONG_NAMES)
+def test_a_name_as_long_as_a_body_is_not_told_back_whole(server: Server, form: str) -> None:
+    content_type, body = LONG_NAMES[form]
+    answer = server.post("/models/table/predict", body, content_type=content_type)
+    check_problem(answer, 422, "signature_mismatch")
+    assert len(answer.data) < 20_000
+
+
+def test_a_name_of_a_tensor_is_not_told_back_whole_either(server: Server) -> None:
+    tensor = {"name": LONG, "shape": [1], "datatype": "FP64", "data": [1]}
+    answer = server.post("/v2/models/table/infer", {"inputs": [tensor]})
+    assert len(check_v2_error(answer, 400)) < 20_000
 
 
 @pytest.mark.parametrize("count", [2**63, -(2**63) - 1, 2**64, 2**64 + 1, -(2**70), 10**30])
