@@ -96,6 +96,12 @@ def test_only_what_is_long_or_of_unknown_length_is_a_stream(length: str | None, 
     assert (found.body, found.is_stream) == (b"ab", is_stream)
 
 
+def test_an_answer_whose_first_piece_is_all_of_it_is_no_stream_however_long() -> None:
+    whole = b"a" * 2**21
+    found = answer(app_of(iter([whole]), ("Content-Length", str(len(whole)))))
+    assert (found.body, found.is_stream, found.headers) == (whole, False, {})  # Granian writes the length
+
+
 def test_a_generator_may_start_its_response_when_it_is_first_asked() -> None:
     def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response("201 Created", [])

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -226,10 +227,10 @@ class Gateway:
         # "The application must invoke the start_response() callable before the iterable yields its
         # first body bytestring" -- PEP 3333: a generator does so only when it is asked for that.
         if start.status == 0:
-            pieces = _begun(pieces)
+            pieces = _begun(pieces)[1]
         headers = start.clean_headers()
-        if start.is_short(pieces):
-            whole = b"".join(pieces)
+        whole, pieces = start.take_whole(pieces)
+        if whole is not None:
             headers = self._parting(headers, body, scope)
             responder.response_bytes(start.status, _without_length(headers, whole), whole)
             return
@@ -265,12 +266,23 @@ class _Start:
         _check_headers(self.headers)
         return self.headers
 
-    def is_short(self, pieces: Iterable[bytes]) -> bool:
-        """Say whether the answer is best sent whole: it is there already, or says it is short."""
+    def take_whole(self, pieces: Iterable[bytes]) -> tuple[bytes | None, Iterable[bytes]]:
+        """Return the answer if it is best sent whole: it is there already, or says it is short.
+
+        Returns:
+            The answer, or None; and all of the pieces.
+        """
         if isinstance(pieces, (list, tuple)):
-            return True
+            return b"".join(pieces), ()
         declared = next((value for name, value in self.headers if name.lower() == "content-length"), "")
-        return declared.isdigit() and int(declared) <= _JOINED_BYTES
+        if not declared.isdigit():
+            return None, pieces
+        length = int(declared)
+        if length > _JOINED_BYTES:
+            first, pieces = _begun(pieces)
+            if len(first) != length:
+                return None, pieces
+        return b"".join(pieces), ()
 
 
 def _check_headers(headers: Headers) -> None:
@@ -346,15 +358,11 @@ class _Pieces:
         """Leave the closing to the gateway, which does it for every answer."""
 
 
-def _begun(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _begun(pieces: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first piece, and all of them."""
     rest = iter(pieces)
     first = next(rest, b"")
-
-    def all_pieces() -> Iterator[bytes]:
-        yield first
-        yield from rest
-
-    return all_pieces()
+    return first, chain((first,), rest)
 
 
 def _check_lengths(environ: Mapping[str, str]) -> None:

@@ -107,6 +107,12 @@ V2_BYTES = v2_client.request(
     {"x": ("FP64", np.ones((2, 3)))}, is_binary=True, parameters={"binary_data_output": True}
 )
 
+V2_MEBIBYTES = v2_client.request(
+    {"x": ("UINT8", np.ones((30_000, 3), np.uint8))},
+    is_binary=True,
+    outputs=[{"name": "predict_proba", "parameters": {"binary_data": True}}],
+)
+
 SERVED: dict[str, bytes] = {
     # Good bodies, in every form
     "rows": post("/predict", ROWS),
@@ -211,6 +217,9 @@ SERVED: dict[str, bytes] = {
     "v2 gzip": post(V2, gzip.compress(V2_JSON, mtime=0), ("Content-Encoding", "gzip")),
     "v2 outputs": post(
         "/v2/models/forest/infer", v2_body(outputs=[{"name": "predict_proba"}, {"name": "predict"}])
+    ),
+    "v2 answer of more than a mebibyte": post(
+        "/v2/models/forest/infer", V2_MEBIBYTES.body, (v2_client.HEAD_LENGTH, V2_MEBIBYTES.head)
     ),
     "v2 of a transformer": post("/v2/models/logarithm/infer", v2_body([[0.0, 1.0]])),
     "v2 broken": post(V2, "{"),
