@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.http import wire
-from tests.http.claims import LEAKS, check_error_of, check_no_leak, check_problem, form_of
+from tests.http.claims import LEAKS, check_error_of, check_no_leak, check_problem, check_v2_error, form_of
 from tests.http.route_walk import METHODS, ROUTES
 from tests.http.test_bad_input import MISFITS, TABLE_MISFITS, UNREADABLE, UNREADABLE_CSV
 from tests.servers import Server, until
@@ -48,6 +49,21 @@ def test_a_million_chunks_of_one_byte_cost_no_memory(server: Server) -> None:
     (answer,) = wire.exchange(server.address, head, chunks)
     assert answer.status in {200, 408}  # a slow machine may need longer than the server waits
     assert max(_memory(pid, "VmHWM") - rss for pid, rss in before.items()) <= 32 * MIB
+
+
+def test_a_head_beyond_a_compressed_body_leaves_no_memory_behind(server: Server) -> None:
+    until(lambda: all(_is_settled(server) for _ in range(16)), 120.0)
+    body = gzip.compress(b" " * MIB)
+    headers = {"content_encoding": "gzip", "inference_header_content_length": "9999999"}
+
+    def ask(count: int) -> None:
+        for _ in range(count):
+            check_v2_error(server.post("/v2/models/plane/infer", body, **headers), 400)
+
+    ask(20)  # what is kept for the next request is kept once
+    before = {pid: _memory(pid, "VmRSS") for pid in server.workers}
+    ask(200)
+    assert max(_memory(pid, "VmRSS") - rss for pid, rss in before.items()) <= 32 * MIB
 
 
 HOSTILE = {

@@ -59,6 +59,7 @@ def native(body: bytes, content_type: str = "application/json", status: int = 40
 
 
 EIGHT = bytes(8)
+DEEP = b"[" * 500_000 + b"]" * 500_000
 FRAMES = {
     # PROTOCOLS.md (a): "400 for: header out of range, both or neither of data/binary, …"
     "v2: a head beyond the body": v2({"inputs": [NUMBER]}, b"", "9999"),
@@ -113,6 +114,8 @@ FRAMES = {
     "mlflow: another parameter": mlflow({}, "application/json; format=pandas-split", 415),
     "mlflow: another type": mlflow({}, "application/xml", 415),
     "mlflow: CSV that is not UTF-8": mlflow(b"a,b\n\xff,1\n", "text/csv"),
+    "tensorflow: lists beside the rows": tensorflow(b'{"instances":[1],"nested":' + DEEP + b"}"),
+    "tensorflow: lists for a name": tensorflow(b'{"signature_name":' + DEEP + b"}"),
     "mlflow: CSV without a header": mlflow(b"1,2\n3,4\n", "text/csv"),
     "mlflow: too many values": mlflow({"inputs": [0] * 101}, status=413),
     # DESIGN section 3
