@@ -1,4 +1,7 @@
-"""What the server itself answers where no application can: problem+json, and the connection ends.
+"""What the server itself answers where no application can: an error, and the connection ends.
+
+It is problem+json, but for a request whose path is another dialect's wherever it may stand: a client of that
+reads no other form.
 
 Its length on the wire is known to the byte; ``connections`` says what that is good for.
 """
@@ -13,9 +16,15 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from .errors import DemijohnError
-from .protocols import native
+from .protocols import PROTOCOLS, InferenceProtocol, native
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
+#: How the paths end that take a body, whatever stands before them.
+_DIALECTS = (
+    (re.compile(r"/v2/(?:models/.+/infer|repository/.+)\Z"), "open-inference"),
+    (re.compile(r"/v1/models/.+:[a-z]+\Z", re.IGNORECASE), "tensorflow"),
+    (re.compile(r"/invocations\Z"), "mlflow"),
+)
 _LINE_END = 2
 _DATE_BYTES = len("date: Mon, 23 Nov 2026 23:01:59 GMT\r\n")
 
@@ -67,16 +76,23 @@ def refuse(error: DemijohnError, environ: Mapping[str, Any]) -> Refusal:
     """Write an error as the answer to a request.
 
     Args:
-        error: Becomes problem+json.
-        environ: WSGI's; its X-Request-Id is echoed if it is clean.
+        error: Becomes problem+json, or what the dialect of the path has for it.
+        environ: WSGI's; its X-Request-Id is echoed if it is clean. Without a path, the dialect is not known.
     """
+    protocol = _dialect_of(environ.get("PATH_INFO", ""), environ.get("HTTP_ACCEPT", ""))
     given = environ.get("HTTP_X_REQUEST_ID", "")
     request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
-    encoded = native.encode_error(error, request_id)
+    encoded = protocol.encode_error(error, request_id)
     headers = [
         ("content-type", encoded.content_type),
         ("x-request-id", request_id),
         ("cache-control", "no-store"),
     ]
     headers += [*encoded.headers.items(), ("connection", "close"), ("server", "granian")]
-    return Refusal(error.status, tuple(headers), encoded.body)
+    return Refusal(protocol.status_of(error), tuple(headers), encoded.body)
+
+
+def _dialect_of(path: str, accept: str) -> InferenceProtocol:
+    if native.PROBLEM in accept:
+        return native
+    return PROTOCOLS[next((name for form, name in _DIALECTS if form.search(path)), "native")]

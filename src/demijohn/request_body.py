@@ -75,6 +75,8 @@ class RequestBody:
         self._watch = watch
         self._responder = responder
         self.request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        self._path = environ.get("PATH_INFO", "")
+        self._accept = environ.get("HTTP_ACCEPT", "")
         self._length = environ.get("CONTENT_LENGTH", "")
         self._is_chunked = "HTTP_TRANSFER_ENCODING" in environ
 
@@ -194,7 +196,8 @@ class RequestBody:
         Returns:
             The length of the answer on the wire.
         """
-        refusal = refuse(self.given_up or BodyTimeout(), {"HTTP_X_REQUEST_ID": self.request_id})
+        asked = {"PATH_INFO": self._path, "HTTP_ACCEPT": self._accept, "HTTP_X_REQUEST_ID": self.request_id}
+        refusal = refuse(self.given_up or BodyTimeout(), asked)
         padded = refusal
         while padded.wire_bytes in unlike or padded is refusal:
             padded = refusal.padded(random.randrange(_MOST_PADDING_BYTES))  # noqa: S311  - no secret

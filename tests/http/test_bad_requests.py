@@ -158,6 +158,23 @@ def test_a_body_that_stops_is_given_up(server: Server) -> None:
     assert (answer.status, answer.json()["code"]) == (408, "body_timeout")
 
 
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("/v2/models/plane/infer", {"error"}),
+        ("/v2/repository/index", {"error"}),
+        ("/v1/models/plane/versions/0:predict", {"error"}),
+        ("/invocations", {"error_code", "message", "stack_trace"}),
+    ],
+)
+def test_a_dialects_body_that_stops_is_given_up_in_the_dialects_form(
+    server: Server, path: str, keys: set[str]
+) -> None:
+    (answer,) = wire.exchange(server.address, wire.post(path, [("Content-Length", "1000")]) + b"[[1,")
+    assert (answer.status, answer.headers["content-type"]) == (408, "application/json")
+    assert answer.json().keys() == keys
+
+
 def test_an_answer_that_leaves_a_body_unread_says_that_the_connection_ends(server: Server) -> None:
     """Else the next request on it is lost, and its sender cannot know why."""
     body = b" " * 2**20
