@@ -297,6 +297,17 @@ def test_json_that_is_no_request_cannot_be_read(case: str) -> None:
         decode(Sent(json.dumps(BROKEN[case]).encode()))
 
 
+@pytest.mark.parametrize(
+    ("datatype", "value"), [("UINT8", -1), ("INT8", 128), ("INT64", 2**63), ("FP32", 1e39)]
+)
+def test_a_number_that_a_datatype_cannot_hold_is_said_to_be_outside_its_range(
+    datatype: str, value: float
+) -> None:
+    tensor = {"name": "x", "datatype": datatype, "shape": [1], "data": [value]}
+    with pytest.raises(DecodeError, match=f"outside the range of {datatype}"):
+        decode(Sent(json.dumps({"inputs": [tensor]}).encode()))
+
+
 EIGHT = b"\0" * 8
 BROKEN_BYTES: dict[str, tuple[dict[str, Any], bytes]] = {
     "too few bytes": (binary(), EIGHT[1:]),

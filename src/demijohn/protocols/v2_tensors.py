@@ -134,7 +134,7 @@ def _numbers(values: Sequence[Any], datatype: str, name: str) -> Array:
                 return np.array(values, dtype=_DTYPES[datatype])
         return np.array(values, dtype=_DTYPES[datatype])
     except (OverflowError, FloatingPointError) as error:
-        raise DecodeError(f"Input {name!r}: a number is too large for {datatype}") from error
+        raise DecodeError(f"Input {name!r}: a number is outside the range of {datatype}") from error
 
 
 def _with_missing(values: list[Any], types: set[type], datatype: str, shape: Shape, name: str) -> Array:
