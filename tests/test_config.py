@@ -134,6 +134,21 @@ def test_a_misspelt_setting_is_refused_with_the_right_name(key: str) -> None:
             Settings.from_mapping(**sources)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "host", ["*", "*.example.com", "https://example.com", "example.com/", "a b", "a:b", "a:"]
+)
+def test_a_host_that_no_request_can_name_is_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="ALLOWED_HOSTS"):
+        Settings.from_mapping({"DEMIJOHN_ALLOWED_HOSTS": f"example.com,{host}"})
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "example.com:8443", "10.0.0.1", "::1", "[::1]", "[fe80::1]:80", "a_b"]
+)
+def test_a_host_may_be_a_name_or_an_address_with_a_port_or_without(host: str) -> None:
+    assert Settings.from_mapping({"DEMIJOHN_ALLOWED_HOSTS": host}).allowed_hosts == (host,)
+
+
 def test_an_unknown_key_of_the_app_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"DEMIJOHN_COLOUR in app\.config is no setting"):
         Settings.from_mapping({"DEMIJOHN_COLOUR": "red"})

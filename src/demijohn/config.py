@@ -69,11 +69,8 @@ class Settings:
             )
         if not _URL_PREFIX.match(self.url_prefix):
             raise ConfigurationError(f"{PREFIX}URL_PREFIX must be empty, or start with / and not end with it")
-        for origin in self.allowed_origins:
-            if not _ORIGIN.match(origin):
-                raise ConfigurationError(
-                    f"{PREFIX}ALLOWED_ORIGINS has {origin!r}: write each as browsers do, https://host[:port]"
-                )
+        _check_form("ALLOWED_HOSTS", self.allowed_hosts, _HOST, "name or name:port, as a Host header has it")
+        _check_form("ALLOWED_ORIGINS", self.allowed_origins, _ORIGIN, "as browsers do, https://host[:port]")
 
     @classmethod
     def from_mapping(
@@ -102,7 +99,17 @@ class Settings:
 
 
 _URL_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*\Z")
+#: A name or an IPv4 address, or an IPv6 one in brackets, each with a port or without; or an IPv6 one bare.
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z"
+)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#A-Z*]+\Z")
+
+
+def _check_form(key: str, values: tuple[str, ...], form: re.Pattern[str], how: str) -> None:
+    for value in values:
+        if not form.match(value):
+            raise ConfigurationError(f"{PREFIX}{key} has {value!r}: write each {how}")
 
 
 def _words(raw: Any) -> tuple[str, ...]:
