@@ -121,7 +121,7 @@ class PlainCells:
 
 
 def _reader_of(spec: TensorSpec) -> tuple[str, Read | None]:
-    """Return of which kinds cells may be, of none: they are not plain; and how, None: texts, or as they are."""
+    """Return of which kinds cells may be (none: not plain), and how they are read (None: not at all)."""
     if spec.dtype == "str":
         return "s-", None
     if spec.is_closed or spec.dtype == "object":
