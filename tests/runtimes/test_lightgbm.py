@@ -57,6 +57,12 @@ def test_a_wrapper_names_its_labels(tmp_path, make, n_rows):
         assert runtime.classes("predict_proba") == model.classes_.tolist()
 
 
+def test_a_wrapper_of_named_columns_describes_its_answers_and_shows_an_example():
+    runtime = wrap(boosters.lgb_table())
+    assert set(runtime.signature.outputs) == set(runtime.methods)
+    assert (runtime.fails_on_example, runtime.warnings) == (False, ())
+
+
 def test_several_classes_have_contributions_each():
     model, rows = boosters.lgb_multiple(), boosters.irises()[0][:9]
     found = ask(wrap(model), "contributions", rows)

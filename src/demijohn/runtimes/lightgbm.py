@@ -13,6 +13,7 @@ Source: LightGBM 4.7, python-package/lightgbm/basic.py and sklearn.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,6 @@ class LightgbmRuntime(BoosterRuntime):
         self._n_classes = document.n_classes
         features = _features(self._booster, document, example)
         super().__init__(model, features, self._find_methods(), example, concurrency)
-        self._frames = self._frame_builder()
 
     # What LightGBM says ------------------------------------------------------------------------
 
@@ -177,7 +177,8 @@ class LightgbmRuntime(BoosterRuntime):
         methods |= {"predict_proba"} if gives_probabilities else set()
         return check_methods(sorted(methods), type(self._wrapper or self._booster).__name__)
 
-    def _frame_builder(self) -> FrameBuilder | None:
+    @cached_property  # the example is asked before a constructor of ours could set it
+    def _frames(self) -> FrameBuilder | None:
         """Return what builds the DataFrame that a wrapper was fitted on; None: it takes an array."""
         if self._wrapper is None or any(feature.name is None for feature in self.features):
             return None
