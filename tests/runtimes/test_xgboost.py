@@ -84,6 +84,35 @@ def test_a_category_that_xgboost_would_refuse_does_not_fit():
         runtime.signature.validate(Records([record | {"color": "violet"}]))
 
 
+def fitted_on_cities():
+    cities = pd.Categorical(["Köln", "Oslo", "São Paulo"] * 20, categories=["Oslo", "Köln", "São Paulo"])
+    rows = pd.DataFrame({"city": cities, "age": np.arange(60.0)})
+    return xgboost.XGBClassifier(n_estimators=3, enable_categorical=True, n_jobs=1).fit(
+        rows, [0, 1, 1] * 20
+    ), rows
+
+
+def test_categories_beyond_ascii_are_the_examples_since_xgboost_keeps_a_part(tmp_path):
+    model, rows = fitted_on_cities()
+    for runtime in (
+        wrap(model, example=rows.head()),
+        load(saved(model, tmp_path / "m.ubj"), example=rows.head()),
+    ):
+        assert runtime.signature.inputs[0].categories == ("Oslo", "Köln", "São Paulo")
+        assert np.array_equal(ask(runtime, "predict_proba", rows), model.predict_proba(rows))
+
+
+@pytest.mark.parametrize("other", [None, ["Köln", "Oslo", "São Paulo"], ["Oslo", "Køln", "São Paulo"]])
+def test_categories_that_xgboost_keeps_in_part_are_not_made_up(tmp_path, other):
+    model, rows = fitted_on_cities()
+    example = None if other is None else rows.assign(city=pd.Categorical(["Oslo"] * 60, categories=other))
+    why = "in part, those of 'city'; give example="
+    with pytest.raises(LoadError, match=why):
+        wrap(model, example=example)
+    with pytest.raises(LoadError, match=why):
+        load(saved(model, tmp_path / "m.ubj"), example=example)
+
+
 def test_a_joblib_file_of_a_wrapper_finds_its_runtime(tmp_path):
     model, rows = boosters.xgb_binary(), boosters.tumours()[0][:64]
     joblib.dump(model, tmp_path / "m.joblib")

@@ -59,7 +59,7 @@ def load_xgboost(artifact: Artifact, content: bytes) -> Any:
     _import(artifact.path)
 
     def attempt() -> None:
-        runtime = XgboostRuntime(_load(content), None, None)
+        runtime = XgboostRuntime(_load(content), None, None, is_trial=True)
         with suppress(Unreadable):  # it has no trees, or of a form that is only XGBoost's to run
             runtime.read_trees()
         runtime.try_out()
@@ -98,7 +98,9 @@ class XgboostRuntime(BoosterRuntime):
     framework = "xgboost"
     tolerance = 1e-5  # it adds up in float32
 
-    def __init__(self, model: Any, example: Example | None, concurrency: int | None) -> None:
+    def __init__(
+        self, model: Any, example: Example | None, concurrency: int | None, *, is_trial: bool = False
+    ) -> None:
         import xgboost
 
         self.framework_version = str(xgboost.__version__)
@@ -111,7 +113,8 @@ class XgboostRuntime(BoosterRuntime):
         self._objective = str(config["objective"]["name"])
         self._is_linear = config["gradient_booster"]["name"] == "gblinear"
         self._n_classes = int(config["learner_model_param"]["num_class"])
-        super().__init__(model, self._find_features(), self._find_methods(), example, concurrency)
+        features = self._find_features(example, is_trial=is_trial)
+        super().__init__(model, features, self._find_methods(), example, concurrency)
 
     # What XGBoost says -------------------------------------------------------------------------
 
@@ -220,12 +223,14 @@ class XgboostRuntime(BoosterRuntime):
         methods |= set() if self._is_linear else {"leaf"}
         return check_methods(sorted(methods), type(self._wrapper or self._booster).__name__)
 
-    def _find_features(self) -> list[Feature]:
+    def _find_features(self, example: Example | None, *, is_trial: bool) -> list[Feature]:
         document = self._document()
         n_features = int(self._booster.num_features())
         names = self._booster.feature_names or [None] * n_features
         types = self._booster.feature_types or ["float"] * n_features
-        known = xgboost_trees.categories_of(document)
+        known = xgboost_trees.categories_of(document, _categories_in(example, names))
+        if not is_trial:
+            _check_known(known, names)
         values = _typical(document, n_features)
         return [
             _feature(name, kind, known.get(index), value)
@@ -257,6 +262,27 @@ def _in_one_thread(model: Any) -> tuple[Any, Any]:
         wrapper._Booster, wrapper.n_jobs = booster, 1
     booster.set_param({"nthread": 1})
     return wrapper, booster
+
+
+def _categories_in(example: Example | None, names: Sequence[str | None]) -> dict[int, list[Any]]:
+    """Return the categories of an example's columns, by the column's place in the model."""
+    dtypes = {} if example is None else example.dtypes
+    given = {index: getattr(dtypes.get(str(name)), "categories", None) for index, name in enumerate(names)}
+    return {index: list(categories) for index, categories in given.items() if categories is not None}
+
+
+def _check_known(known: Mapping[int, Sequence[Any] | None], names: Sequence[str | None]) -> None:
+    """Refuse a model that says of a column that it has categories, and not rightly which.
+
+    Raises:
+        LoadError: there is such a column.
+    """
+    cut = ", ".join(repr(names[index]) for index, categories in known.items() if categories is None)
+    if cut:
+        raise LoadError(
+            f"XGBoost keeps categories with letters beyond ASCII in part, those of {cut};"
+            " give example= with a DataFrame like the one that it was fitted on, dtypes and all"
+        )
 
 
 def _feature(name: str | None, kind: str, categories: Sequence[Any] | None, value: float) -> Feature:

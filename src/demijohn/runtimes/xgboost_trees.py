@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,19 +81,44 @@ def read(
     )
 
 
-def categories_of(document: Mapping[str, Any]) -> dict[int, list[Any]]:
-    """Return the categories of the columns of which the model knows them, in the order of their codes."""
+def categories_of(
+    document: Mapping[str, Any], given: Mapping[int, Sequence[Any]] = MappingProxyType({})
+) -> dict[int, list[Any] | None]:
+    """Return the categories of the columns of which the model knows them, in the order of their codes.
+
+    Args:
+        document: The model.
+        given: Of some columns, what their categories are said to be.
+
+    Returns:
+        None for a column of which the model keeps its categories in part, and ``given`` has not got them.
+    """
     cats = document["learner"]["gradient_booster"].get("model", {}).get("cats", {})
-    found = {index: _categories(each) for index, each in enumerate(cats.get("enc", ()))}
-    return {index: categories for index, categories in found.items() if categories}
+    found = {index: _categories(each, given.get(index)) for index, each in enumerate(cats.get("enc", ()))}
+    return {index: categories for index, categories in found.items() if categories != []}
 
 
-def _categories(encoded: Mapping[str, Any]) -> list[Any]:
+def _categories(encoded: Mapping[str, Any], given: Sequence[Any] | None) -> list[Any] | None:
     values = encoded["values"]
     if "offsets" not in encoded:  # numbers
         return list(values)
-    text, offsets = bytes(value & 255 for value in values), encoded["offsets"]
-    return [text[start:stop].decode() for start, stop in pairwise(offsets)]
+    text, offsets = bytes(value & 255 for value in values), list(encoded["offsets"])
+    if text.isascii():
+        return [text[start:stop].decode() for start, stop in pairwise(offsets)]
+    return list(given) if given is not None and _are_kept_as(given, text, offsets) else None
+
+
+def _are_kept_as(given: Sequence[Any], text: bytes, offsets: list[int]) -> bool:
+    """Say whether XGBoost would keep categories so.
+
+    It counts a DataFrame's in characters, and keeps as many bytes: "ö" has two, so the borders are wrong
+    and the last bytes are lost. An Arrow table's it counts in bytes, and keeps whole.
+    Source: XGBoost 3.2, python-package/xgboost/_data_utils.py, ``npstr_to_arrow_strarr``.
+    """
+    names = [str(category) for category in given]
+    lengths = ([len(name) for name in names], [len(name.encode()) for name in names])
+    is_cut_so = any([0, *accumulate(counted)] == offsets for counted in lengths)
+    return is_cut_so and "".join(names).encode().startswith(text)
 
 
 def _tree(tree: Mapping[str, Any], n_features: int) -> BoostedTree:
