@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from demijohn.errors import ConfigurationError
@@ -27,6 +28,19 @@ def test_arrays_of_all_rows_become_records_at_most_five() -> None:
     assert example.signature.layout == "tensors"
     assert example.rows == [{"image": [[1.0, 1.0]], "age": age} for age in range(5)]
     assert example.rows_for(ALBUM) == example.rows
+
+
+@pytest.mark.parametrize(
+    ("series", "dtype", "rows"),
+    [
+        (pd.Series(["a cat", "two dogs"], index=[7, 9]), "str", ["a cat", "two dogs"]),
+        (pd.Series([1.5, 2.5], name="age"), "float64", [1.5, 2.5]),
+    ],
+)
+def test_a_series_is_one_value_per_row(series: Any, dtype: str, rows: list[Any]) -> None:
+    example = read(series)
+    assert (example.signature.layout, example.rows) == ("vector", rows)
+    assert example.signature.inputs == (TensorSpec("inputs", dtype, (-1,)),)
 
 
 @pytest.mark.parametrize(

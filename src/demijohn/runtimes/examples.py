@@ -139,7 +139,7 @@ def read_example(example: Any) -> Example | None:
         signature = infer(example)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise ConfigurationError(f"The example cannot be read as rows: {error}") from error
-    if not hasattr(example, "dtypes"):
+    if not hasattr(example, "columns"):  # a Series has no columns, but dtypes
         return Example(signature, rows)
     special = {
         str(label): dtype
