@@ -46,7 +46,9 @@ def test_a_file_of_a_classifier_is_a_classifier(tmp_path, name, n_rows):
     assert np.array_equal(ask(runtime, "predict_proba", rows), model.predict_proba(rows))
     assert np.array_equal(ask(runtime, "margin", rows), model.predict(rows, prediction_type="RawFormulaVal"))
     assert np.array_equal(ask(runtime, "leaf", rows), model.calc_leaf_indexes(rows))
-    assert runtime.classes("predict_proba") == model.classes_.tolist()
+    assert np.array_equal(ask(runtime, "predict_log_proba", rows), model.predict_log_proba(rows))
+    for method in ("predict_proba", "predict_log_proba"):
+        assert runtime.classes(method) == model.classes_.tolist()
 
 
 def test_contributions_are_catboosts_own():

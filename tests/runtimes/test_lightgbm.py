@@ -57,6 +57,19 @@ def test_a_wrapper_names_its_labels(tmp_path, make, n_rows):
         assert runtime.classes("predict_proba") == model.classes_.tolist()
 
 
+@pytest.mark.skipif(
+    not hasattr(lightgbm.LGBMClassifier, "decision_function"), reason="LightGBM 4.7 brought it"
+)
+@pytest.mark.parametrize("make", [boosters.lgb_binary, boosters.lgb_multiple])
+def test_a_classifier_has_the_decision_function_of_its_wrapper(make):
+    model = make()
+    rows = (boosters.tumours if make is boosters.lgb_binary else boosters.irises)()[0][:9]
+    runtime = wrap(model)
+    assert np.array_equal(ask(runtime, "decision_function", rows), model.decision_function(rows))
+    assert runtime.classes("decision_function") == model.classes_.tolist()
+    assert "decision_function" not in wrap(model.booster_).methods
+
+
 def test_a_wrapper_of_named_columns_describes_its_answers_and_shows_an_example():
     runtime = wrap(boosters.lgb_table())
     assert set(runtime.signature.outputs) == set(runtime.methods)

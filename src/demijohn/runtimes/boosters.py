@@ -28,7 +28,16 @@ from .outputs import name_outputs
 
 logger = logging.getLogger("demijohn")
 
-METHODS = ("predict", "predict_proba", "margin", "leaf", "contributions")
+METHODS = (
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "margin",
+    "leaf",
+    "contributions",
+)
+_OF_CLASSES = {"predict_proba", "predict_log_proba", "decision_function"}
 _N_TRIED_ROWS = 64
 
 
@@ -144,7 +153,7 @@ class BoosterRuntime:
         return ()
 
     def classes(self, method: str) -> list[Any] | None:
-        if method != "predict_proba":
+        if method not in _OF_CLASSES:
             return None
         labels = self.labels()
         return None if labels is None else [as_json_value(label) for label in labels]

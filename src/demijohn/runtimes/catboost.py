@@ -132,7 +132,7 @@ class CatboostRuntime(BoosterRuntime):
             "margin",
             "leaf",
             "contributions",
-            *(["predict_proba"] if self._is_classifier else []),
+            *(["predict_proba", "predict_log_proba"] if self._is_classifier else []),
         ]
         methods = list(check_methods(methods, type(model).__name__))
         super().__init__(model, _features(model, self._texts), methods, example, concurrency)
@@ -189,6 +189,7 @@ class CatboostRuntime(BoosterRuntime):
         return {
             "predict": lambda rows: model.predict(rows, thread_count=1),
             "predict_proba": lambda rows: model.predict_proba(rows, thread_count=1),
+            "predict_log_proba": lambda rows: model.predict_log_proba(rows, thread_count=1),
             "margin": lambda rows: model.predict(rows, prediction_type="RawFormulaVal", thread_count=1),
             "leaf": lambda rows: model.calc_leaf_indexes(rows, thread_count=1),
             "contributions": self._contributions,

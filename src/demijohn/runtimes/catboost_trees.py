@@ -145,9 +145,11 @@ def _finishes(
     if labels is not None and loss == "Logloss" and len(bias) == 1 and len(labels) == 2:
         found["predict"] = labels_by_sign(margins, labels, _GAP)
         found["predict_proba"] = lambda sums: _both(margins(sums))
+        found["predict_log_proba"] = lambda sums: _log_both(margins(sums))
     if labels is not None and loss == "MultiClass" and len(bias) == len(labels):
         found["predict"] = _as_column(labels_of_best(margins, labels, _GAP))
         found["predict_proba"] = lambda sums: _softmax(margins(sums))
+        found["predict_log_proba"] = lambda sums: _log_softmax(margins(sums))
     return {method: finish for method, finish in found.items() if method in methods}
 
 
@@ -155,6 +157,17 @@ def _both(scores: Array) -> Array:
     found = np.empty((len(scores), 2))
     found[:, 1] = 1.0 / (1.0 + np.exp(-scores))
     found[:, 0] = 1.0 - found[:, 1]
+    return found
+
+
+def _log_both(scores: Array) -> Array:
+    found: Array = np.logaddexp(0.0, np.column_stack((scores, -scores)))
+    return -found
+
+
+def _log_softmax(scores: Array) -> Array:
+    found: Array = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
+    found -= np.log(np.add.reduce(np.exp(found), axis=1, keepdims=True))
     return found
 
 

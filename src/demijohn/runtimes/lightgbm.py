@@ -35,9 +35,11 @@ from .trial import try_out
 _PROBABILITIES = {"binary", "multiclass"}  # objectives whose ``predict`` gives them
 _ARGUMENTS = {
     "margin": {"raw_score": True},
+    "decision_function": {"raw_score": True},
     "leaf": {"pred_leaf": True},
     "contributions": {"pred_contrib": True},
 }
+_OF_WRAPPERS = {"predict", "predict_proba", "decision_function"}
 
 
 def wrap(
@@ -130,7 +132,7 @@ class LightgbmRuntime(BoosterRuntime):
         return self.encode(tensors)
 
     def call(self, method: str, rows: Any) -> Any:
-        if self._wrapper is None or method not in {"predict", "predict_proba"}:
+        if self._wrapper is None or method not in _OF_WRAPPERS:
             return self._ask(method, rows)
         return getattr(self._wrapper, method)(rows, num_threads=1)
 
@@ -138,12 +140,10 @@ class LightgbmRuntime(BoosterRuntime):
         return self._ask(method, matrix)
 
     def labels(self) -> Sequence[Any] | None:
-        if "predict_proba" not in self.methods:
-            return None
         if self._is_classifier():
             classes: Sequence[Any] = self._wrapper.classes_
             return classes
-        return list(range(max(2, self._n_classes)))
+        return list(range(max(2, self._n_classes))) if "predict_proba" in self.methods else None
 
     def read_trees(self) -> BoostedTrees:
         labels = self._wrapper.classes_ if self._is_classifier() else None
@@ -169,12 +169,14 @@ class LightgbmRuntime(BoosterRuntime):
         return hasattr(self._wrapper, "predict_proba")
 
     def _find_methods(self) -> tuple[str, ...]:
-        methods = {"predict", *_ARGUMENTS}
+        methods = {"predict", *_ARGUMENTS} - {"decision_function"}
         if self._is_classifier():
             gives_probabilities = not callable(self._wrapper.objective_)
         else:
             gives_probabilities = self._wrapper is None and self._objective in _PROBABILITIES
         methods |= {"predict_proba"} if gives_probabilities else set()
+        # LightGBM 4.7 and newer have it.
+        methods |= {"decision_function"} if hasattr(self._wrapper, "decision_function") else set()
         return check_methods(sorted(methods), type(self._wrapper or self._booster).__name__)
 
     @cached_property  # the example is asked before a constructor of ours could set it

@@ -273,7 +273,7 @@ def _finishes(
         found = sums if divisor is None else sums / divisor
         return found[:, 0] if found.shape[1] == 1 else found
 
-    found: dict[str, Finish] = {"margin": margins}
+    found: dict[str, Finish] = {"margin": margins, "decision_function": margins}
     objective = document.objective
     if objective == "binary" and document.n_classes == 1:
         slope = float(options.get("sigmoid", 1))
