@@ -74,6 +74,20 @@ def test_a_file_holds_its_rows_however_it_was_written(options: dict[str, Any]) -
     }
 
 
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_a_row_group_without_rows_adds_none(use_dictionary: bool) -> None:
+    table, out = pa.table(MIXED), io.BytesIO()
+    with pq.ParquetWriter(out, table.schema, use_dictionary=use_dictionary) as writer:
+        for start, length in ((0, 0), (0, 3), (3, 0), (3, 1)):
+            writer.write_table(table.slice(start, length))
+    assert pq.ParquetFile(out).num_row_groups == 4
+    found, whole = (parquet_media.decode(file, SETTINGS) for file in (out.getvalue(), parquet(table)))
+    assert cells_of(found) == cells_of(whole)
+    assert (
+        parquet_media.decode(parquet(table.slice(0, 0), use_dictionary=use_dictionary), SETTINGS).n_rows == 0
+    )
+
+
 def test_numbers_alone_are_read_in_one_go() -> None:
     numbers = np.random.default_rng(0).normal(size=(50, 3))
     found = parquet_media.decode(parquet(dict(zip("abc", numbers.T, strict=True))), SETTINGS)

@@ -142,7 +142,11 @@ class _Budget:
 def _add_pages(body: bytes, chunk: Struct, budget: _Budget) -> bool:
     """Follow the pages of one column of a row group; says whether one of them is a dictionary."""
     position, dictionary = chunk[9], chunk.get(11, 0)
-    if 0 < dictionary < position:
+    # A row group without rows may have no data page, and 0 for where it begins; or no page at all.
+    is_bare = position == 0 and chunk[5] == 0
+    if is_bare and chunk[7] == 0:
+        return False
+    if is_bare or 0 < dictionary < position:
         position = dictionary
     end = position + chunk[7]
     if not 0 < position <= end <= len(body):
