@@ -30,6 +30,12 @@ def test_arrays_of_all_rows_become_records_at_most_five() -> None:
     assert example.rows_for(ALBUM) == example.rows
 
 
+@pytest.mark.parametrize(("columns", "name"), [(["a", "a", "b"], "a"), ([1, "1", 2], "1")])
+def test_an_example_with_a_column_twice_is_refused_by_its_name(columns: list[Any], name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"more than one column of the name '{name}'"):
+        read_example(pd.DataFrame([[1, 2, 3]], columns=columns))
+
+
 @pytest.mark.parametrize(
     ("series", "dtype", "rows"),
     [

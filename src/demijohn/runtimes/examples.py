@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -132,6 +133,7 @@ def read_example(example: Any) -> Example | None:
     """
     if example is None:
         return None
+    _check_names(example)
     try:
         rows = _rows_of(example)
         if not rows:
@@ -147,6 +149,15 @@ def read_example(example: Any) -> Example | None:
         if not isinstance(dtype, np.dtype) or dtype.kind not in "biuf"
     }
     return Example(signature, rows, special, list(example.columns))
+
+
+def _check_names(example: Any) -> None:
+    names = Counter(str(name) for name in getattr(example, "columns", ()))
+    twice = ", ".join(repr(name) for name, count in names.items() if count > 1)
+    if twice:
+        raise ConfigurationError(
+            f"The example has more than one column of the name {twice}; a name stands for one"
+        )
 
 
 def as_inputs(rows: Sequence[Any]) -> Records | Rows:
