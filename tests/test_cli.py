@@ -187,6 +187,7 @@ def test_serve_refuses_in_one_line(
         ("DEMIJOHN_MAX_BATCH_SIZE", "2.5", "DEMIJOHN_MAX_BATCH_SIZE cannot be '2.5'"),
         ("DEMIJOHN_BATCHING", "maybe", "DEMIJOHN_BATCHING cannot be 'maybe'"),
         ("DEMIJOHN_API_KEYS", "secret", "is no setting; did you mean DEMIJOHN_API_KEY?"),
+        ("DEMIJOHN_API_KEY", "a,schlüssel", "DEMIJOHN_API_KEY has a key with other characters than"),
         ("DEMIJOHN_URL_PREFIX", "x", "DEMIJOHN_URL_PREFIX must be empty, or start with /"),
     ],
 )

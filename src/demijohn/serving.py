@@ -156,6 +156,11 @@ def _refuse_unsafe(host: str, settings: Settings, *, is_open: bool) -> None:
         raise ConfigurationError(
             "FLASK_DEBUG is set: the debugger runs code for whoever asks; unset it to serve"
         )
+    if not all(key.isascii() and key.isprintable() for key in settings.api_key):
+        # Granian hands on no header with other bytes in it.
+        raise ConfigurationError(
+            f"{PREFIX}API_KEY has a key with other characters than printable ASCII: no request can bring it"
+        )
     if not _is_loopback(host) and not settings.api_key and not is_open:
         raise ConfigurationError(
             f"{host} can be reached by other machines: set DEMIJOHN_API_KEY to one or more keys, "
