@@ -76,6 +76,20 @@ def test_a_wrapper_of_named_columns_describes_its_answers_and_shows_an_example()
     assert (runtime.fails_on_example, runtime.warnings) == (False, ())
 
 
+@pytest.mark.parametrize("source", ["file", "wrapper"])
+def test_an_example_gives_back_the_blanks_of_the_columns_names(tmp_path, source):
+    rows = boosters.table()[0][["size", "color"]].set_axis(["size in m", "its color"], axis=1)
+    model = lightgbm.LGBMRegressor(n_estimators=4, verbose=-1, num_threads=1).fit(rows, np.arange(len(rows)))
+    if source == "file":
+        runtime = load(saved(model, tmp_path / "m.txt"), example=rows.head())
+    else:
+        runtime = wrap(model, example=rows.head())
+    assert runtime.signature.columns == ("size in m", "its color")
+    assert np.array_equal(ask(runtime, "predict", rows), model.predict(rows))
+    as_kept = rows.set_axis(["size_in_m", "its_color"], axis=1)
+    assert wrap(model, example=as_kept).signature.columns == ("size_in_m", "its_color")
+
+
 def test_several_classes_have_contributions_each():
     model, rows = boosters.lgb_multiple(), boosters.irises()[0][:9]
     found = ask(wrap(model), "contributions", rows)

@@ -223,6 +223,7 @@ def _parts(model: Any) -> tuple[Any, Any]:
 def _features(booster: Any, document: Document, example: Example | None) -> list[Feature]:
     names = list(booster.feature_name())
     is_named = names != [f"Column_{index}" for index in range(len(names))]
+    names = _as_in(example, names)
     known = _categories(booster.pandas_categorical or [], names, document.ranges, example)
     return [
         category_feature(name, known[index], is_closed=False)
@@ -230,6 +231,15 @@ def _features(booster: Any, document: Document, example: Example | None) -> list
         else Feature(name if is_named else None, value=_middle(document.ranges[index]))
         for index, name in enumerate(names)
     ]
+
+
+def _as_in(example: Example | None, names: Sequence[str]) -> list[str]:
+    """Return the columns' names with the blanks that the example has: LightGBM writes "_" for each."""
+    if example is None or example.signature.layout != "table":
+        return list(names)
+    given = [spec.name for spec in example.signature.inputs]
+    blank = {name.replace(" ", "_"): name for name in given}
+    return [name if name in given else blank.get(name, name) for name in names]
 
 
 def _categories(
