@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +408,34 @@ def read_answer(path: Path) -> Any:
 
 def _read_stream(path: Path) -> pa.Table:
     return pa.ipc.open_stream(path.read_bytes()).read_all()
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.jsonl.gz", "rows.npy.gz", "rows.gz"])
+def test_a_gzip_file_is_read_as_what_is_in_it(predict: Any, model: Path, tmp_path: Path, name: str) -> None:
+    suffix = Path(name).with_suffix("").suffix
+    plain = (rows_csv if suffix in {"", ".csv"} else write_rows)(tmp_path / f"plain{suffix}")
+    (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
+    ran = predict(model, tmp_path / name, "--to", "csv")
+    assert [row[0] for row in ran.table[1:]] == iris().predict(iris_rows()).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda _: b"a,b,c,d\n1,2,3,4\n", "not a gzipped file"),
+        (lambda whole: whole[:-20], "ended before"),
+        (lambda whole: whole[:200] + bytes(50) + whole[250:], "error"),
+    ],
+)
+def test_a_broken_gzip_file_is_one_line(
+    predict: Any, model: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], why: str
+) -> None:
+    many = rows_csv(tmp_path / "rows.csv", np.random.default_rng(0).normal(size=(40_000, 4)))
+    (tmp_path / "rows.csv.gz").write_bytes(spoil(gzip.compress(many.read_bytes())))
+    ran = predict(model, tmp_path / "rows.csv.gz")
+    assert (ran.status, ran.out, ran.err.count("\n")) == (2, b"", 1)
+    assert ran.err.startswith(f"demijohn: {tmp_path}/rows.csv.gz: ")
+    assert why in ran.err
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows", ".npy", ".npz", ".jsonl"])

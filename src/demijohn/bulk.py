@@ -12,10 +12,12 @@ Rules of this room:
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -92,13 +94,15 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
         raise MethodNotFound(f"{model} has no method {method!r}; it has: {', '.join(runtime.methods)}")
     predictor.settle_if_known()
     with _opened(rows) as file:
-        media_type = media_type_of(rows, file.peek(64)[:64])
+        media_type = media_type_of(rows.with_suffix("") if _is_gzip(rows) else rows, file.peek(64)[:64])
         answer_type = _answer_type(form, output, media_type)
         try:
             if media_type == native.CSV:
                 response = _predict_csv(predictor, method, file, has_header=not no_header)
             else:
                 response = _predict_whole(predictor, method, file.read(), media_type)
+        except (EOFError, OSError, zlib.error) as error:
+            raise LoadError(f"{rows}: {str(error).lower()}") from error
         except RequestError as error:
             source = "standard input" if rows == STANDARD_INPUT else rows
             raise type(error)(f"{source}: {error.detail}", errors=error.errors) from error
@@ -128,11 +132,19 @@ def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
     if path == STANDARD_INPUT:
         return nullcontext(cast(io.BufferedReader, sys.stdin.buffer))
     try:
-        file = path.open("rb")
+        file = _unpacked(path) if _is_gzip(path) else path.open("rb")
         file.peek(1)
-    except (OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         raise why_unreadable(path, error) from error
     return file
+
+
+def _unpacked(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(gzip.GzipFile(path))  # closes what it wraps
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 # All but CSV ---------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def read_example(path: Path, settings: Settings) -> Any:
         raise LoadError(f"{path}: {error.detail}", errors=error.errors) from error
 
 
-def why_unreadable(path: Path, error: OSError | ValueError) -> LoadError:
+def why_unreadable(path: Path, error: Exception) -> LoadError:
     """Return the error that says why a file cannot be opened or read."""
     reason = "there is no such file" if isinstance(error, FileNotFoundError) else None
     return LoadError(f"{path}: {reason or (getattr(error, 'strerror', None) or str(error)).lower()}")
