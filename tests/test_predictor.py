@@ -23,6 +23,11 @@ from demijohn.batching.observer import Silence
 from demijohn.config import Settings
 from demijohn.errors import (
     BadInput,
+    ConfigurationError,
+    ConnectionFailed,
+    DemijohnError,
+    KeyMissing,
+    LoadError,
     MethodNotFound,
     ModelError,
     ModelRefused,
@@ -145,6 +150,14 @@ def test_any_other_error_is_a_failure_of_which_only_the_class_is_told(error: typ
 def test_an_error_of_ours_passes_as_it_is() -> None:
     with pytest.raises(BadInput, match="mine"):
         ask(predictor(raising(BadInput("mine"))), [[1.0, 2.0]], "transform")
+
+
+@pytest.mark.parametrize("error", [LoadError, ConfigurationError, ConnectionFailed, KeyMissing, DemijohnError])
+def test_an_error_of_ours_that_is_not_about_the_call_is_a_failure_too(error: type[DemijohnError]) -> None:
+    """A function that loads a file or asks another server meets these."""
+    with pytest.raises(ModelError) as raised:
+        ask(predictor(raising(error("/etc/secret: there is no such file"))), [[1.0, 2.0]], "transform")
+    assert raised.value.detail == f"The model failed with {error.__name__}"
 
 
 # Proof ------------------------------------------------------------------------------------

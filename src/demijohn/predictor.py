@@ -27,7 +27,7 @@ from .lifecycle import Lifecycle
 from .messages import InferenceRequest, InferenceResponse, Tensors, count_rows
 from .named_outputs import gather, methods_by_name
 from .planning import Once, Probe, Subject, kept_plan, may_plan, plan_key, shown_rows
-from .refusal_texts import first_line
+from .refusal_texts import TOLD_AS_THEY_ARE, first_line
 from .runtimes.base import Runtime, StreamingRuntime
 
 logger = logging.getLogger("demijohn")
@@ -229,7 +229,7 @@ class Predictor:
         runtime = cast(StreamingRuntime, self.runtime)
         try:
             yield from runtime.stream(method, tensors, parameters)
-        except DemijohnError:
+        except TOLD_AS_THEY_ARE:
             raise
         except Exception as error:  # the model is foreign code
             raise self._told(method, error) from error
@@ -322,7 +322,7 @@ class Predictor:
     def _run_native(self, method: str, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         try:
             return self.runtime.run(method, tensors, parameters)
-        except DemijohnError:
+        except TOLD_AS_THEY_ARE:
             raise
         except Exception as error:  # the model is foreign code
             raise self._told(method, error) from error

@@ -9,6 +9,12 @@ from __future__ import annotations
 
 import re
 
+from .errors import BadInput, ModelRefused, ParameterMismatch, ServerError, SignatureMismatch
+
+#: Of our own errors, what a model may raise for its caller: they say what became of the call. A function
+#: that loads a file or asks another server meets others, which name paths or blame the caller's key.
+TOLD_AS_THEY_ARE = (BadInput, ModelRefused, ParameterMismatch, SignatureMismatch, ServerError)
+
 _PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[\w.\-+]+[/\\])*[\w.\-+]+")
 _LONGEST_TEXT = 300
 _LONGEST_LINE = 10 * _LONGEST_TEXT  # that is searched for paths: it may hold a client's text
