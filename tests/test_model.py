@@ -48,6 +48,7 @@ def table() -> demijohn.Model:
         {"instances": ROWS.tolist()},
         {"inputs": ROWS.tolist()},
         pd.DataFrame(ROWS),
+        [row for _, row in pd.DataFrame(ROWS).iterrows()],
         sparse.csr_matrix(ROWS),
         ROWS.astype(object),
         np.asfortranarray(ROWS),
@@ -57,6 +58,14 @@ def table() -> demijohn.Model:
 def test_rows_may_come_in_any_form_that_python_or_json_has(matrix: demijohn.Model, rows: Any) -> None:
     assert (matrix.predict(rows) == MATRIX.predict(ROWS)).all()
     assert (matrix.predict_proba(rows) == MATRIX.predict_proba(ROWS)).all()
+
+
+def test_a_row_of_a_data_frame_is_matched_by_its_names(table: demijohn.Model) -> None:
+    rows = [FRAME.iloc[3], FRAME.iloc[4]]
+    assert table.predict(rows) == pytest.approx(TABLE.predict(FRAME.iloc[3:5]))
+    assert (table.predict([row[::-1] for row in rows]) == table.predict(rows)).all()
+    with pytest.raises(SignatureMismatch, match="'age'"):
+        table.predict([FRAME.iloc[3].drop("age")])
 
 
 def test_a_frame_is_matched_by_name(table: demijohn.Model) -> None:

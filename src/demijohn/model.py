@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -117,8 +117,8 @@ def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noq
     """Read what a caller in Python passed.
 
     Args:
-        X: JSON as Flask parses it, an array, a list of arrays, a dict of arrays (all rows of each
-            input), a DataFrame, or a sparse matrix.
+        X: JSON as Flask parses it, an array, a list of arrays or of Series, a dict of arrays (all rows
+            of each input), a DataFrame, or a sparse matrix.
         max_pixels: Of all images in it.
 
     Raises:
@@ -126,9 +126,7 @@ def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noq
     """
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         columns = [_cells(X.iloc[:, index].tolist()) for index in range(X.shape[1])]
-        # With the names, in a form that a model without column names takes by position.
-        rows = [list(row) for row in zip(*columns, strict=True)]
-        return InferenceRequest(Rows(rows, columns=[str(name) for name in X.columns]))
+        return _with_names([list(row) for row in zip(*columns, strict=True)], X.columns)
     if hasattr(X, "toarray"):
         X = X.toarray()  # noqa: N806
     if hasattr(X, "to_numpy"):
@@ -143,8 +141,20 @@ def request_of(X: Any, max_pixels: int = MAX_PIXELS) -> InferenceRequest:  # noq
     if isinstance(X, dict) and X and all(isinstance(value, np.ndarray) for value in X.values()):
         return InferenceRequest(NamedTensors(X))
     if isinstance(X, (list, tuple)):
+        if X and all(_is_named(row) and row.index.equals(X[0].index) for row in X):
+            return _with_names([_cells(row.tolist()) for row in X], X[0].index)
         X = [_row(row) for row in X]  # noqa: N806
     return json_forms.read_document(X, max_pixels)
+
+
+def _with_names(rows: list[Any], names: Iterable[Any]) -> InferenceRequest:
+    """Give rows their columns' names, in a form that a model without any takes by position."""
+    return InferenceRequest(Rows(rows, columns=[str(name) for name in names]))
+
+
+def _is_named(row: Any) -> bool:
+    """Say whether a row is a Series, as ``frame.iloc[0]`` is."""
+    return hasattr(row, "to_numpy") and hasattr(row, "index")
 
 
 def _rows_of(array: Array) -> Rows:
