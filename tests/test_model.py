@@ -68,6 +68,11 @@ def test_a_row_of_a_data_frame_is_matched_by_its_names(table: demijohn.Model) ->
         table.predict([FRAME.iloc[3].drop("age")])
 
 
+def test_a_model_lists_its_methods_for_whoever_completes_its_name(matrix: demijohn.Model) -> None:
+    assert {"predict", "predict_proba", "signature"} <= set(dir(matrix))
+    assert "transform" not in dir(matrix)
+
+
 def test_a_frame_is_matched_by_name(table: demijohn.Model) -> None:
     records = FRAME.head(3).to_dict("records")
     expected = TABLE.predict(pd.DataFrame(records))

@@ -56,6 +56,10 @@ class Model:
 
         return call
 
+    def __dir__(self) -> list[str]:
+        """List the prediction methods too, for whoever presses Tab."""
+        return sorted({*super().__dir__(), *self.methods})
+
     def stream(self, X: Any, method: str = "predict", **parameters: Any) -> Stream:  # noqa: N803
         """Return the items of a model that answers item by item, one after another.
 
