@@ -132,7 +132,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["iris.joblib", "--default", "price"], "--default price: there is no such model; models: iris"),
     (["iris.joblib", "--alias", "iris@x=2"], "there is no such version; there are: iris version 1"),
     (["iris.joblib", "--alias", "iris"], "write NAME@ALIAS=VERSION"),
-    (["iris.joblib", "--alias", "iris@/=1"], "cannot name a alias"),
+    (["iris.joblib", "--alias", "iris@/=1"], "cannot name an alias"),
     (["iris.joblib", "--example", "gone.csv"], "gone.csv: there is no such file"),
     (
         ["iris.joblib", "--example", "wide.csv"],

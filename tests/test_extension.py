@@ -325,6 +325,25 @@ def test_a_version_that_is_taken_is_refused() -> None:
         models.add("line", line(2))
 
 
+def test_a_version_may_be_given_as_a_number() -> None:
+    app = Flask("host")
+    models = Demijohn(app)
+    for version in (9, 10):
+        models.add("line", line(version), version=version)
+    models.alias("line", "champion", 9)
+    with pytest.raises(ConfigurationError, match=r"Version '10' .* already there"):
+        models.add("line", line(1), version=10)
+    for unfit in (True, -1, 1.5, None):
+        with pytest.raises(ConfigurationError, match="cannot name a version"):
+            models.add("line", line(1), version=unfit)  # type: ignore[arg-type]
+    client = app.test_client()
+    assert client.get("/ml/models/line").get_json()["versions"] == ["9", "10"]
+    champion = client.post("/ml/models/line/aliases/champion/predict", json=[[1.0]])
+    assert champion.get_json()["version"] == "9"
+    models.remove("line", 10)
+    assert client.get("/ml/models/line").get_json()["version"] == "9"
+
+
 def test_an_alias_or_default_of_what_is_not_there_is_refused() -> None:
     models = Demijohn(Flask("host"))
     models.add("line", line(1))

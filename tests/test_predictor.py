@@ -152,7 +152,9 @@ def test_an_error_of_ours_passes_as_it_is() -> None:
         ask(predictor(raising(BadInput("mine"))), [[1.0, 2.0]], "transform")
 
 
-@pytest.mark.parametrize("error", [LoadError, ConfigurationError, ConnectionFailed, KeyMissing, DemijohnError])
+@pytest.mark.parametrize(
+    "error", [LoadError, ConfigurationError, ConnectionFailed, KeyMissing, DemijohnError]
+)
 def test_an_error_of_ours_that_is_not_about_the_call_is_a_failure_too(error: type[DemijohnError]) -> None:
     """A function that loads a file or asks another server meets these."""
     with pytest.raises(ModelError) as raised:

@@ -30,7 +30,7 @@ from .errors import ConfigurationError
 from .metrics import Metrics
 from .model import Model
 from .planning import settle_in_background
-from .pool import Pool, check_name, rank
+from .pool import Pool, check_name, check_version, rank
 from .predictor import Predictor
 from .runtimes.base import Runtime
 from .web.blueprint import attach
@@ -97,7 +97,7 @@ class Demijohn:
         name: str,
         model: Any,
         *,
-        version: str = "1",
+        version: str | int = "1",
         example: Any = None,
         batching: bool | None = None,
         batch: bool = False,
@@ -112,7 +112,7 @@ class Demijohn:
             name: In the URL: letters, digits, '.', '_' and '-', at most 128.
             model: A fitted estimator, a function, or the path of a model file. Naming a joblib or
                 pickle file runs the code in it: name only files whose author you trust.
-            version: Beside the versions that the name has already.
+            version: Beside the versions that the name has already; 3 is "3".
             example: One to five rows (DataFrame, array, list): completes the signature.
             batching: False keeps every request of this model alone.
             batch: The function takes arrays of many rows, and those of several requests at once.
@@ -135,12 +135,12 @@ class Demijohn:
         name: str,
         runtime: Runtime,
         *,
-        version: str = "1",
+        version: str | int = "1",
         batching: bool | None = None,
         default: bool = False,
     ) -> Model:
         """Serve a model that a runtime has loaded; see ``add``."""
-        self._check_free(name, version)
+        self._check_free(name, version := check_version(version))
         self.put_runtime(name, runtime, version=version, batching=batching)
         if default:
             self.set_default(name)
@@ -153,13 +153,13 @@ class Demijohn:
             )
 
     def put_runtime(
-        self, name: str, runtime: Runtime, *, version: str = "1", batching: bool | None = None
+        self, name: str, runtime: Runtime, *, version: str | int = "1", batching: bool | None = None
     ) -> None:
         """Serve a model that a runtime has loaded, in place of the same version if there is one.
 
         Requests that found the old one are still answered by it.
         """
-        self._put(Added(check_name(name), check_name(version, "version"), runtime, batching))
+        self._put(Added(check_name(name), check_version(version), runtime, batching))
 
     def _put(self, added: Added) -> None:
         for services in self._apps:
@@ -172,7 +172,7 @@ class Demijohn:
         name: str,
         members: Sequence[str | tuple[str, str]],
         *,
-        version: str = "1",
+        version: str | int = "1",
         batching: bool | None = None,
         default: bool = False,
     ) -> Model:
@@ -196,12 +196,12 @@ class Demijohn:
                 inputs of the next; says which, and why.
         """
         check_name(name)
-        self._check_free(name, version)
+        self._check_free(name, version := check_version(version))
         words = tuple(parse_word(word, self) for word in members)
         if name in self._names_behind(words):
             raise ConfigurationError(f"chain {name!r} would be a member of itself")
         runtime = ChainRuntime(name, members_of(name, words, self._current))
-        self._put(Added(name, check_name(version, "version"), runtime, batching, words))
+        self._put(Added(name, version, runtime, batching, words))
         if default:
             self.set_default(name)
         return self[name]
@@ -239,12 +239,13 @@ class Demijohn:
         del self._models[key]  # behind its members, as whoever makes all anew needs them
         self._put(replace(added, runtime=runtime))
 
-    def remove(self, name: str, version: str) -> None:
+    def remove(self, name: str, version: str | int) -> None:
         """Stop serving a version.
 
         Raises:
             KeyError: it is not served.
         """
+        version = str(version)
         del self._models[name, version]
         self._aliases = {key: v for key, v in self._aliases.items() if (key[0], v) != (name, version)}
         for services in self._apps:
@@ -270,8 +271,9 @@ class Demijohn:
 
         return decorate
 
-    def alias(self, name: str, alias: str, version: str) -> None:
+    def alias(self, name: str, alias: str, version: str | int) -> None:
         """Let ``/models/{name}/aliases/{alias}/`` stand for a version; moves it if it exists."""
+        version = str(version)
         if (name, version) not in self._models:
             raise ConfigurationError(f"Model {name!r} has no version {version!r}")
         check_name(alias, "alias")

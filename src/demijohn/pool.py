@@ -43,19 +43,29 @@ def rank(version: str) -> tuple[bool, int, str]:
     return (is_number, int(version) if is_number else 0, version)
 
 
-def check_name(name: str, what: str = "model") -> str:
+def check_name(name: object, what: str = "model") -> str:
     """Return ``name`` if it may stand in a URL.
 
     Raises:
         ConfigurationError: it may not.
     """
-    # A number is what a caller without types may give for a version.
-    if not isinstance(name, str) or not NAME.match(name):
+    if not isinstance(name, str) or not NAME.match(name):  # a caller without types may give anything
+        article = "an" if what == "alias" else "a"
         raise ConfigurationError(
-            f"{name!r} cannot name a {what}: use up to 128 letters, digits, '.', '_' and '-', "
+            f"{name!r} cannot name {article} {what}: use up to 128 letters, digits, '.', '_' and '-', "
             "the first a letter or a digit"
         )
     return name
+
+
+def check_version(version: str | int) -> str:
+    """Return a version as it stands in a URL; most are numbers, so a number will do.
+
+    Raises:
+        ConfigurationError: it may not stand there.
+    """
+    is_number = isinstance(version, int) and not isinstance(version, bool)
+    return check_name(str(version) if is_number else version, "version")
 
 
 class Unloaded(NamedTuple):
