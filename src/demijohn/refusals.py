@@ -19,12 +19,7 @@ from .errors import DemijohnError
 from .protocols import PROTOCOLS, InferenceProtocol, native
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
-#: How the paths end that take a body, whatever stands before them.
-_DIALECTS = (
-    (re.compile(r"/v2/(?:models/.+/infer|repository/.+)\Z"), "open-inference"),
-    (re.compile(r"/v1/models/.+:[a-z]+\Z", re.IGNORECASE), "tensorflow"),
-    (re.compile(r"/invocations\Z"), "mlflow"),
-)
+_VERB = re.compile(r":[A-Za-z]+\Z")
 _LINE_END = 2
 _DATE_BYTES = len("date: Mon, 23 Nov 2026 23:01:59 GMT\r\n")
 
@@ -95,4 +90,9 @@ def refuse(error: DemijohnError, environ: Mapping[str, Any]) -> Refusal:
 def _dialect_of(path: str, accept: str) -> InferenceProtocol:
     if native.PROBLEM in accept:
         return native
-    return PROTOCOLS[next((name for form, name in _DIALECTS if form.search(path)), "native")]
+    # How the paths look that take a body, whatever stands before them.
+    if "/v2/repository/" in path or ("/v2/models/" in path and path.endswith("/infer")):
+        return PROTOCOLS["open-inference"]
+    if "/v1/models/" in path.lower() and _VERB.search(path):
+        return PROTOCOLS["tensorflow"]
+    return PROTOCOLS["mlflow"] if path.endswith("/invocations") else native
