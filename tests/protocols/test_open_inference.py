@@ -36,7 +36,7 @@ from demijohn.messages import (
     RawTensor,
     Tensors,
 )
-from demijohn.protocols import open_inference
+from demijohn.protocols import open_inference, v2_heads
 
 SETTINGS = Settings(max_elements=1_000)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
@@ -140,6 +140,16 @@ def test_a_request_that_was_understood_before_is_held_to_the_settings_of_now() -
             open_inference.decode(sent.body, sent.head, Settings(max_depth=2))
         with pytest.raises(BodyTooLarge):
             open_inference.decode(sent.body, sent.head, Settings(max_elements=2))
+
+
+def test_what_a_request_of_many_tensors_says_is_remembered() -> None:
+    tensors = {f"x{n}": ("FP64", np.ones(1)) for n in range(70)}
+    sent = v2_client.request(tensors, is_binary=True)
+    for own in (Settings(), Settings(max_depth=4)):  # a tensor's parameters are that deep
+        known = v2_heads.recall(sent.body[: int(sent.head)], own)
+        assert known is not None
+        assert len(known.tensors) == 70
+    assert v2_heads.recall(sent.body[: int(sent.head)], Settings(max_depth=3)) is None
 
 
 def test_what_a_request_says_is_remembered_with_its_bytes_alone() -> None:

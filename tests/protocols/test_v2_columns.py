@@ -131,6 +131,11 @@ def test_each_request_has_its_own_id_and_values() -> None:
         assert written.tensors["b"].ravel().tolist() == texts
 
 
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_many_columns_are_nested_no_deeper_than_few() -> None:
+    assert is_read(a_request(*({**A, "name": f"x{n}"} for n in range(100))))
+
+
 @pytest.mark.parametrize("most", [1, 3, 4, 8, 20, 30])
 def test_what_one_server_allows_and_another_does_not_is_remembered_for_neither(most: int) -> None:
     for own in (SETTINGS, Settings(max_elements=most), Settings(max_depth=most), SETTINGS):

@@ -122,6 +122,11 @@ def _depth_of_numbers(document: Any, body: bytes) -> float:
     return float(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
+def depth_of(document: Any, most: int) -> int:
+    """Return how deep a document is nested; where that is deeper than ``most``, some depth beyond it."""
+    return _measure(document, most)[0]
+
+
 def _measure(document: Any, max_depth: int) -> tuple[int, int]:
     """Return the depth (stopping past ``max_depth``) and the number of keys, level by level."""
     depth = keys = 0

@@ -23,8 +23,8 @@ from demijohn.errors import DecodeError, RequestError
 
 from . import json_media, v2_tensors
 
-_MOST_REMEMBERED = 512
-_LONGEST_REMEMBERED = 2048  # bytes
+_MOST_REMEMBERED = 128
+_LONGEST_REMEMBERED = 8192  # bytes
 _ANY = Settings()  # a request's own settings are looked at each time
 _MOST_CLASSES = 10_000
 #: Request parameters that are the protocol's or its clients', never a method's arguments.
@@ -130,7 +130,7 @@ def understand(given: bytes) -> Meaning | None:
             return None
         parameters, methods, note = read(document)
         tensors = tuple(tensors_of(document))
-        depth = given.count(b"[") + given.count(b"{")
+        depth = json_media.depth_of(document, _ANY.max_depth)
         return Meaning(arguments(parameters), methods, note, tensors, depth)
     except RequestError:
         return None
