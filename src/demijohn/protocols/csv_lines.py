@@ -180,7 +180,7 @@ def _lines_of(text: bytes, begin: int, lengths: list[int], *, is_all: bool) -> I
     """Yield lines, with their ends; no more of the text is looked at than that takes.
 
     Args:
-        text: Not in UTF-8 for sure.
+        text: It need not be UTF-8.
         begin: Where in it the first line begins.
         lengths: Takes how long each is, in bytes.
         is_all: Nothing will come behind it.
