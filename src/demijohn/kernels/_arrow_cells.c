@@ -352,10 +352,7 @@ read_columns(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
     if (*(const char *)&one == 1 && read_stream(&reading) == 0) {
         result = answer(&reading);
     }
-    if (result == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))) {
-        PyErr_Clear();
-        result = Py_NewRef(Py_None);
-    }
+    result = result == NULL ? give_up() : result;
     release(&reading);
     return result;
 }

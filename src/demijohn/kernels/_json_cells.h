@@ -158,16 +158,6 @@ add_column(Cells *cells)
     return 0;
 }
 
-static inline int
-skip_bytes(Cells *cells, const char *bytes, size_t n_bytes)
-{
-    if ((size_t)(cells->end - cells->at) < n_bytes || memcmp(cells->at, bytes, n_bytes) != 0) {
-        return -1;
-    }
-    cells->at += n_bytes;
-    return 0;
-}
-
 /* A letter for each column's kind, and the texts of each or None. 0, or -1 with an error. */
 static int
 describe(Cells *cells, PyObject **kinds, PyObject **texts)
@@ -195,17 +185,6 @@ describe(Cells *cells, PyObject **kinds, PyObject **texts)
         return -1;
     }
     return 0;
-}
-
-/* What a reader says where it has no answer: None if what it read is none of its; NULL with an error. */
-static PyObject *
-give_up(void)
-{
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        return NULL;
-    }
-    PyErr_Clear();
-    return Py_NewRef(Py_None);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef DEMIJOHN_LISTS_H
 #define DEMIJOHN_LISTS_H
 
+#include "_blanks.h"
 #include "_number.h"
 
 #define MAX_RANK 8       /* images of several channels over time have five */
@@ -42,15 +43,6 @@ open_reader(Reader *reader, PyObject *text, PyObject *max_numbers)
     reader->capacity = NEAR_NUMBERS;
     reader->max_numbers = most < 0 ? 0 : (size_t)most;
     return 0;
-}
-
-static inline const char *
-skip_space(const char *at)
-{
-    while (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r') {
-        at++;
-    }
-    return at;
 }
 
 /* More room: at least twice as much, or what the body's length lets expect. 0, or -1 with MemoryError. */
@@ -109,14 +101,14 @@ read_numbers(Reader *reader, int depth)
         }
         reader->n_numbers++;
         reader->are_whole &= is_whole;
-        at = skip_space(at);
+        at = skip_blanks(at);
         if (*at == ']') {
             break;
         }
         if (*at != ',') {
             return -1;
         }
-        at = skip_space(at + 1);
+        at = skip_blanks(at + 1);
     }
     reader->at = at + 1;
     return settle_size(reader, depth, reader->n_numbers - n_before);
@@ -126,7 +118,7 @@ read_numbers(Reader *reader, int depth)
 static int
 read_list(Reader *reader, int depth)
 {
-    reader->at = skip_space(reader->at);
+    reader->at = skip_blanks(reader->at);
     int is_last = *reader->at != '[';
     if (is_last && reader->rank == 0 && depth > 0) {
         reader->rank = depth + 1;
@@ -141,7 +133,7 @@ read_list(Reader *reader, int depth)
         if (*reader->at++ != '[' || read_list(reader, depth + 1) < 0) {
             return -1;
         }
-        reader->at = skip_space(reader->at);
+        reader->at = skip_blanks(reader->at);
         if (*reader->at == ']') {
             reader->at++;
             return settle_size(reader, depth, size);
@@ -149,7 +141,7 @@ read_list(Reader *reader, int depth)
         if (*reader->at++ != ',') {
             return -1;
         }
-        reader->at = skip_space(reader->at);
+        reader->at = skip_blanks(reader->at);
     }
 }
 

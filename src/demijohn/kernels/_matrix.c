@@ -24,28 +24,28 @@ skip_text(Reader *reader, const char *text)
 static int
 read_body(Reader *reader)
 {
-    reader->at = skip_space(reader->at);
+    reader->at = skip_blanks(reader->at);
     int is_object = *reader->at == '{';
     if (is_object) {
-        reader->at = skip_space(reader->at + 1);
+        reader->at = skip_blanks(reader->at + 1);
         if (skip_text(reader, "\"instances\"") < 0 && skip_text(reader, "\"inputs\"") < 0) {
             return -1;
         }
-        reader->at = skip_space(reader->at);
+        reader->at = skip_blanks(reader->at);
         if (*reader->at++ != ':') {
             return -1;
         }
-        reader->at = skip_space(reader->at);
+        reader->at = skip_blanks(reader->at);
     }
     if (*reader->at++ != '[' || read_list(reader, 0) < 0) {
         return -1;
     }
-    reader->at = skip_space(reader->at);
+    reader->at = skip_blanks(reader->at);
     if (is_object) {
         if (*reader->at++ != '}') {
             return -1;
         }
-        reader->at = skip_space(reader->at);
+        reader->at = skip_blanks(reader->at);
     }
     return reader->at == reader->end ? 0 : -1;
 }

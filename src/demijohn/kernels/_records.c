@@ -10,6 +10,7 @@
  */
 #include "_records.h"
 
+#include "_blanks.h"
 #include "_json_cells.h"
 
 typedef struct {
@@ -23,15 +24,6 @@ static inline const char *
 skip_space(const Records *records, const char *at)
 {
     while (*at == ' ' || *at == '\t' || *at == '\r' || (*at == '\n' && !records->is_lines)) {
-        at++;
-    }
-    return at;
-}
-
-static const char *
-skip_lines(const char *at)
-{
-    while (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n') {
         at++;
     }
     return at;
@@ -83,6 +75,16 @@ read_first(Records *records)
     }
 }
 
+static inline int
+skip_bytes(Cells *cells, const char *bytes, size_t n_bytes)
+{
+    if ((size_t)(cells->end - cells->at) < n_bytes || memcmp(cells->at, bytes, n_bytes) != 0) {
+        return -1;
+    }
+    cells->at += n_bytes;
+    return 0;
+}
+
 /* A record like the first. Most have their spaces where it has them, too. */
 static int
 read_next(Records *records)
@@ -123,13 +125,13 @@ read_record(Records *records)
 static int
 read_lines(Records *records)
 {
-    records->cells.at = skip_lines(records->cells.at);
+    records->cells.at = skip_blanks(records->cells.at);
     do {
         if (read_record(records) < 0) {
             return -1;
         }
         const char *end = skip_space(records, records->cells.at);
-        records->cells.at = skip_lines(end);
+        records->cells.at = skip_blanks(end);
         if (records->cells.at != records->cells.end && *end != '\n') {
             return -1;
         }

@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#include "_blanks.h"
+
 #define MAX_REST 8192 /* bytes: a longer one is no plain request */
 #define MAX_ID 128
 
@@ -35,15 +37,6 @@ open_rest(Rest *rest, const char *begin, const char *end, size_t max_bytes)
     rest->has_id = 0;
     rest->n_bytes = 0;
     rest->max_bytes = max_bytes;
-}
-
-static inline const char *
-skip_blanks(const char *at)
-{
-    while (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r') {
-        at++;
-    }
-    return at;
 }
 
 /* Append what needs no reading. 0, or -1 if it grows too long. */

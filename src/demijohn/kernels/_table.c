@@ -212,10 +212,7 @@ read_table(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
     } else if (table.owner != NULL && read_lines(&table, (size_t)max_rows) == 0) {
         result = answer(&table, text);
     }
-    if (result == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))) {
-        PyErr_Clear();
-        result = Py_NewRef(Py_None);
-    }
+    result = result == NULL ? give_up() : result;
     release(&table);
     return result;
 }

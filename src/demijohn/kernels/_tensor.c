@@ -23,7 +23,7 @@ take_data(Tensor *tensor)
     if (*tensor->rest.at != '[') {
         return -1;
     }
-    reader->at = skip_space(tensor->rest.at + 1);
+    reader->at = skip_blanks(tensor->rest.at + 1);
     if (*reader->at != '[') {
         reader->rank = 1;
     }

@@ -134,4 +134,16 @@ code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *
     return code;
 }
 
+/* What a reader says where it has no answer: None if what it read is none of its, such as a text that is no UTF-8; NULL
+ * with an error. */
+static inline PyObject *
+give_up(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        return NULL;
+    }
+    PyErr_Clear();
+    return Py_NewRef(Py_None);
+}
+
 #endif
