@@ -102,7 +102,7 @@ def predict_file(  # noqa: PLR0913 - the options of one command, each given by n
             else:
                 response = _predict_whole(predictor, method, file.read(), media_type)
         except (EOFError, OSError, zlib.error) as error:
-            raise LoadError(f"{rows}: {str(error).lower()}") from error
+            raise why_unreadable(rows, error) from error
         except RequestError as error:
             source = "standard input" if rows == STANDARD_INPUT else rows
             raise type(error)(f"{source}: {error.detail}", errors=error.errors) from error

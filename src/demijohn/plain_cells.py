@@ -30,10 +30,10 @@ class _Plan(NamedTuple):
     kinds: str
     #: In the signature's order: its column's name, and where that stands among ``names``.
     places: Sequence[tuple[str, int]]
-    texts: Sequence[
-        tuple[str, int, frozenset[str] | None]
-    ]  #: Those of texts, and which are known; None: any.
-    others: Sequence[tuple[str, int, Read]]  #: Those that are neither texts nor as the cells are.
+    #: Those of texts, and which are known; None: any.
+    texts: Sequence[tuple[str, int, frozenset[str] | None]]
+    #: Those that are neither texts nor as the cells are.
+    others: Sequence[tuple[str, int, Read]]
 
 
 class PlainCells:
@@ -121,7 +121,7 @@ class PlainCells:
 
 
 def _reader_of(spec: TensorSpec) -> tuple[str, Read | None]:
-    """Return of which kinds cells may be (none: not plain), and how they are read (None: not at all)."""
+    """Say of which kinds cells may be, none where they are never plain; and what more is done to numbers."""
     if spec.dtype == "str":
         return "s-", None
     if spec.is_closed or spec.dtype == "object":

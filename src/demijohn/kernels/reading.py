@@ -117,13 +117,7 @@ def read_records(body: bytes, max_cells: int, *, is_lines: bool = False) -> Read
     Raises:
         RuntimeError: The kernels are not built.
     """
-    found = _kernels.read_records(body, max_cells, is_lines)
-    if found is None:
-        return None
-    names, kinds, n_rows, n_missing, cells, texts = found
-    if len(set(names)) != len(names):
-        return None
-    return ReadRecords(names, kinds, n_missing, _ndarray((n_rows, len(names)), _FLOAT64, cells), texts)
+    return _named(_kernels.read_records(body, max_cells, is_lines), are_rows=True)
 
 
 def read_columns(body: bytes, max_bytes: int, max_texts: int) -> ReadRecords | None:
@@ -141,13 +135,22 @@ def read_columns(body: bytes, max_bytes: int, max_texts: int) -> ReadRecords | N
     Raises:
         RuntimeError: The kernels are not built.
     """
-    found = _kernels.read_columns(body, max_bytes, max_texts)
+    return _named(_kernels.read_columns(body, max_bytes, max_texts), are_rows=False)
+
+
+def _named(found: Any, *, are_rows: bool) -> ReadRecords | None:
+    """Return what a kernel has read of columns with names; None: nothing, or a name stands twice."""
     if found is None:
         return None
     names, kinds, n_rows, n_missing, cells, texts = found
     if len(set(names)) != len(names):
         return None
-    return ReadRecords(names, kinds, n_missing, _ndarray((len(names), n_rows), _FLOAT64, cells).T, texts)
+    return ReadRecords(names, kinds, n_missing, _block(cells, n_rows, len(names), are_rows=are_rows), texts)
+
+
+def _block(cells: bytearray, n_rows: int, n_columns: int, *, are_rows: bool) -> Floats:
+    """View cells as (n_rows, n_columns), of which each row stands in one piece, or each column."""
+    return _ndarray((n_rows, n_columns), _FLOAT64, cells, 0, None, "C" if are_rows else "F")
 
 
 class ReadFrame(NamedTuple):
@@ -188,9 +191,8 @@ def read_frame(body: bytes, max_cells: int, *, is_any_key: bool = False) -> Read
     if found is None:
         return None
     rest, given_id, are_rows, n_rows, kinds, n_missing, cells, texts = found
-    shape = (n_rows, len(kinds)) if are_rows else (len(kinds), n_rows)
-    block = _ndarray(shape, _FLOAT64, cells)
-    return ReadFrame(rest, given_id, are_rows, kinds, n_missing, block if are_rows else block.T, texts)
+    block = _block(cells, n_rows, len(kinds), are_rows=are_rows)
+    return ReadFrame(rest, given_id, are_rows, kinds, n_missing, block, texts)
 
 
 class ReadTable(NamedTuple):

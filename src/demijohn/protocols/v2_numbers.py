@@ -10,7 +10,6 @@ Rules of this room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -31,16 +30,12 @@ _ndarray = np.ndarray
 class _Meaning(NamedTuple):
     """What a request says beside its numbers."""
 
-    name: str
+    request: v2_heads.Meaning
     dtype: np.dtype[Any]  #: Of numbers, not of truths.
     bounds: tuple[float, float] | None  #: Of whole numbers; None: of any.
-    shape: v2_tensors.Shape
     is_float32: bool
     is_matrix: bool  #: Of floats, which every kind of model takes as rows.
-    arguments: Mapping[str, Any]
-    methods: tuple[str, ...]
-    note: v2_heads.Note
-    depth: int  #: The request is nested as deep as that, or less.
+    depth: int  #: With the numbers in it, the request is nested as deep as that, or less.
 
 
 def read(body: bytes, settings: Settings) -> InferenceRequest | None:
@@ -55,10 +50,11 @@ def read(body: bytes, settings: Settings) -> InferenceRequest | None:
     meaning = _meaning(rest, shape)
     if meaning is None or meaning.depth > settings.max_depth:
         return None
-    note, inputs = meaning.note.with_id(given_id), _inputs(meaning, cells, are_whole=are_whole)
+    request = meaning.request
+    note, inputs = request.note.with_id(given_id), _inputs(meaning, cells, are_whole=are_whole)
     if note is None or inputs is None:
         return None
-    return InferenceRequest(inputs, meaning.arguments, meaning.methods, note)
+    return InferenceRequest(inputs, request.arguments, request.methods, note)
 
 
 @lru_cache(_MOST_REMEMBERED)
@@ -75,7 +71,7 @@ def _meaning(rest: bytes, shape: v2_tensors.Shape) -> _Meaning | None:
     request = v2_heads.understand(rest)
     if request is None or len(request.tensors) != 1:
         return None
-    name, datatype, wanted, _, data = request.tensors[0]
+    _, datatype, wanted, _, data = request.tensors[0]
     # "data" stands in the whole document as a key once, and was written without escapes.
     if type(data) is not list:
         return None
@@ -88,18 +84,7 @@ def _meaning(rest: bytes, shape: v2_tensors.Shape) -> _Meaning | None:
         bounds = float(limits.min), float(limits.max)
     depth = request.depth + len(shape) - 1
     is_float32, is_matrix = dtype == np.float32, bounds is None and len(wanted) == 2
-    return _Meaning(
-        name,
-        dtype,
-        bounds,
-        wanted,
-        is_float32,
-        is_matrix,
-        request.arguments,
-        request.methods,
-        request.note,
-        depth,
-    )
+    return _Meaning(request, dtype, bounds, is_float32, is_matrix, depth)
 
 
 def _fits(found: v2_tensors.Shape, wanted: v2_tensors.Shape) -> bool:
@@ -118,7 +103,8 @@ def _inputs(meaning: _Meaning, cells: bytearray, *, are_whole: bool) -> Inputs |
         return None
     if bounds is not None and not (are_whole and kernels.are_between(cells, *bounds)):
         return None
-    numbers: Array = _ndarray(meaning.shape, _FLOAT64, cells)
+    tensor = meaning.request.tensors[0]
+    numbers: Array = _ndarray(tensor.shape, _FLOAT64, cells)
     if meaning.is_matrix:
         return Matrix(numbers, lambda: Rows(numbers.tolist()))
-    return NamedTensors({meaning.name: numbers.astype(meaning.dtype, copy=False)})
+    return NamedTensors({tensor.name: numbers.astype(meaning.dtype, copy=False)})

@@ -169,14 +169,14 @@ class LightgbmRuntime(BoosterRuntime):
         return hasattr(self._wrapper, "predict_proba")
 
     def _find_methods(self) -> tuple[str, ...]:
-        methods = {"predict", *_ARGUMENTS} - {"decision_function"}
+        methods = {"predict", *_ARGUMENTS}
         if self._is_classifier():
             gives_probabilities = not callable(self._wrapper.objective_)
         else:
             gives_probabilities = self._wrapper is None and self._objective in _PROBABILITIES
         methods |= {"predict_proba"} if gives_probabilities else set()
-        # LightGBM 4.7 and newer have it.
-        methods |= {"decision_function"} if hasattr(self._wrapper, "decision_function") else set()
+        if not hasattr(self._wrapper, "decision_function"):  # LightGBM 4.7 and newer have it
+            methods -= {"decision_function"}
         return check_methods(sorted(methods), type(self._wrapper or self._booster).__name__)
 
     @cached_property  # the example is asked before a constructor of ours could set it
