@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Sequence
 
@@ -30,3 +31,26 @@ def spoiled(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
         if len(body) < 2:
             break
     return bytes(body)
+
+
+@st.composite
+def changed(draw: st.DrawFn, seeds: Sequence[bytes], pieces: Sequence[bytes]) -> bytes:
+    """Return one of some bodies, into which a few pieces were put, and which may be cut short."""
+    body = bytearray(draw(st.sampled_from(seeds)))
+    ways = st.sampled_from(["put", "insert", "remove"])
+    for place, way, piece in draw(
+        st.lists(st.tuples(st.integers(0, 120), ways, st.sampled_from(pieces)), max_size=4)
+    ):
+        at = place % (len(body) + 1)
+        body[at : at + (way != "insert")] = b"" if way == "remove" else piece
+    return bytes(body[: draw(st.none() | st.integers(0, 120))])
+
+
+def changed_by_chance(body: bytes, seed: int, pieces: Sequence[bytes]) -> bytes:
+    """Return a body of which any byte may be lost, or a piece stand anywhere, and any end be missing."""
+    chance = random.Random(seed)
+    spoiled = bytearray(body)
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(spoiled) + 1)
+        spoiled[at : at + chance.choice((0, 1))] = chance.choice((b"", *pieces))
+    return bytes(spoiled[: chance.choice((None, None, chance.randrange(len(spoiled) + 1)))])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.kernels.spoiling import changed
 from tests.kernels.test_tensor import Pairs, as_floats, pairs_of, values_in
 
 from demijohn import kernels
@@ -93,23 +94,10 @@ PIECES = [
 
 
 @settings(max_examples=3000, deadline=None)
-@given(
-    st.sampled_from(SEEDS),
-    st.lists(
-        st.tuples(st.integers(0, 120), st.sampled_from(["put", "insert", "remove"]), st.sampled_from(PIECES)),
-        max_size=4,
-    ),
-    st.none() | st.integers(0, 120),
-)
-@example(SEEDS[0], [], None)
-def test_the_rest_is_json_exactly_if_the_body_is(
-    seed: bytes, changes: list[tuple[int, str, bytes]], length: int | None
-) -> None:
-    body = bytearray(seed)
-    for place, change, piece in changes:
-        at = place % (len(body) + 1)
-        body[at : at + (change != "insert")] = b"" if change == "remove" else piece
-    check(bytes(body[:length]))
+@given(changed(SEEDS, PIECES))
+@example(SEEDS[0])
+def test_the_rest_is_json_exactly_if_the_body_is(body: bytes) -> None:
+    check(body)
 
 
 KINDS = [

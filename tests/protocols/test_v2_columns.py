@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.kernels.spoiling import changed_by_chance
 from tests.protocols.test_json_records import assert_alike, both_ways, signatures
 
 from demijohn import kernels
@@ -193,9 +193,4 @@ SPOILERS = [
 @settings(max_examples=1500, deadline=None)
 @given(st.sampled_from(list(PLAIN.values())), st.integers(0, 2**32))
 def test_a_spoiled_request_is_answered_as_without_the_kernel(body: bytes, seed: int) -> None:
-    chance = random.Random(seed)
-    spoiled = bytearray(body)
-    for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(spoiled) + 1)
-        spoiled[at : at + chance.choice((0, 1))] = chance.choice((b"", *SPOILERS))
-    assert_one_answer(bytes(spoiled[: chance.choice((None, None, chance.randrange(len(spoiled) + 1)))]))
+    assert_one_answer(changed_by_chance(body, seed, SPOILERS))
