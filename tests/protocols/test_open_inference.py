@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tests import v2_client
@@ -35,6 +35,7 @@ from demijohn.messages import (
     NamedTensors,
     RawTensor,
     Tensors,
+    as_written,
 )
 from demijohn.protocols import open_inference, v2_heads
 
@@ -50,8 +51,9 @@ def tensors_of(request: InferenceRequest, names: list[str]) -> dict[str, Array]:
     inputs = request.inputs
     if isinstance(inputs, Matrix):
         return {names[0]: inputs.numbers}
-    assert isinstance(inputs, NamedTensors)
-    return dict(inputs.tensors)
+    written = as_written(inputs)  # the kernel's array of columns has a room of its own
+    assert isinstance(written, NamedTensors)
+    return dict(written.tensors)
 
 
 @st.composite
@@ -81,6 +83,7 @@ def test_tensors_in_bytes_are_read_as_they_were_written(tensors: dict[str, tuple
 
 
 @given(st.dictionaries(TEXTS, typed(is_binary=False), min_size=1, max_size=3), st.booleans())
+@example({"": ("BOOL", np.array([False])), "0": ("FP64", np.array([0.5]))}, False)
 def test_tensors_in_json_are_read_as_they_were_written(
     tensors: dict[str, tuple[str, Array]], is_nested: bool
 ) -> None:

@@ -120,6 +120,7 @@ def _all_tensors() -> Iterator[tuple[str, Tensors]]:
             yield f"{dtype} of shape {list(shape)}", {"x": _fill(dtype, shape)}
     several = {"a": _fill("float64", (3,)), "b": _fill("str", (3,)), "c": _fill("int64", (3, 2))}
     yield "three tensors", several
+    yield "two columns", {"a": several["a"], "b": _fill("bool", (3,))}
 
 
 def _fill(dtype: str, shape: tuple[int, ...]) -> Array:
@@ -149,11 +150,11 @@ def tensors_of(inputs: Inputs, names: Sequence[str], *, is_typed: bool) -> Mappi
         names: Of the tensors that were written.
         is_typed: Of a ``Matrix`` its array is wanted, and not what was written for it.
     """
-    if isinstance(inputs, NamedTensors):
-        return inputs.tensors
     if isinstance(inputs, Matrix) and inputs.columns is None and is_typed:
         return {names[0]: inputs.numbers}
     inputs = as_written(inputs)
+    if isinstance(inputs, NamedTensors):
+        return inputs.tensors
     if isinstance(inputs, Records):
         return {name: [record[name] for record in inputs.records] for name in names}
     if isinstance(inputs, Columns):
