@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from tests.model_files import hostile, hostile_table, iris, iris_rows, line, save
-from tests.servers import DEMIJOHN, Server, serving
+from tests.servers import DEMIJOHN, Server, serving, until
 
 KEYS = "first-key,second-key"
 WIDE = 600  # columns: more than a printed command holds
@@ -219,27 +218,22 @@ def test_reload_swaps_without_a_failed_request(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=load)
         thread.start()
-        for slope in (2.0, 3.0):
+        for loads, slope in ((2, 2.0), (4, 3.0)):
             save(line(slope), path)
-            await_that(lambda slope=slope: [answer for _, answer in seen[-20:]] == [slope] * 20)
+            # Each worker looks by itself, so one may swap up to a look later than the other.
+            until(lambda loads=loads: server.log.count("price version 1 is loaded") == loads)
+            until(lambda slope=slope: [answer for _, answer in seen[-20:]] == [slope] * 20)
         path.write_bytes(b"broken")
         save(line(9), tmp_path / "m" / "new.skops")
         save(line(9), tmp_path / "m" / "code.joblib")
-        await_that(
-            lambda: {model["name"] for model in server.get("/models").json()["models"]} == {"price", "new"}
-        )
+        for said in ("price.joblib is of no", "new version 1 is loaded", "code.joblib is a joblib file"):
+            until(lambda said=said: server.log.count(said) == 2)
         ended.set()
         thread.join()
         assert {status for status, _ in seen} == {200}
         assert server.post("/models/price/predict", [[1.0]]).json()["predictions"] == [3.0]
+        assert {model["name"] for model in server.get("/models").json()["models"]} == {"price", "new"}
         assert server.post("/models/code/predict", [[1.0]]).status == 404
-
-
-def await_that(holds: Any) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        threading.Event().wait(0.02)
 
 
 COUNTING = """
