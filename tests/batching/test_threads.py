@@ -42,6 +42,38 @@ def test_as_many_calls_run_at_a_time_as_concurrency_says(make_rig: MakeRig) -> N
     assert len(set(rig.threads)) == 3
 
 
+class Door:
+    """A lock: when a thread of the model lets go of it to rest, another request comes before it does."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.lock = threading.Lock()
+        self.caller = threading.Thread(target=rig.submit, args=[x(2)])
+        self.woken = threading.Event()
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        rests = threading.current_thread() in self.rig.threads and self.rig.batcher._idle
+        self.lock.release()
+        if rests and self.caller.ident is None:
+            self.caller.start()
+            assert self.woken.wait(PATIENCE_S)
+        elif threading.current_thread() is self.caller:
+            self.woken.set()
+
+
+def test_a_thread_that_is_woken_while_it_goes_to_rest_serves_on(rig: Rig) -> None:
+    rig.batcher._lock = door = Door(rig)  # type: ignore[assignment]
+    rig.submit(x(1))
+    assert door.woken.wait(PATIENCE_S)
+    door.caller.join(PATIENCE_S)
+    for i in range(10):
+        assert rig.submit(x(i), within_s=5.0)["y"].tolist() == [2 * i]
+    assert len(set(rig.threads)) == 1
+
+
 def test_the_supervisor_and_the_model_hear_of_the_latest_deadline_of_each_call(make_rig: MakeRig) -> None:
     deadlines = []
 

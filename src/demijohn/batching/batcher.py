@@ -310,18 +310,16 @@ class Batcher:
 
     def _work(self, worker: Worker) -> None:
         """Run a worker's batch, then whatever waits by then."""
-        self._let_join(worker)
-        while worker.batch:
+        while self._let_join(worker):
             self._calls.answer(worker, self)
             with self._lock:
                 worker.batch, worker.is_resting = [], worker.is_handing_out
                 if worker.is_resting:
                     worker.batcher = None
                     return
-            self._let_join(worker)
 
-    def _let_join(self, worker: Worker) -> None:
-        """Let those join that come while a worker wakes: see rule 1 of the package."""
+    def _let_join(self, worker: Worker) -> bool:
+        """Let those join that come while a worker wakes: see rule 1 of the package. See ``_go_on``."""
         first = worker.batch[0] if worker.batch else None
         may_join = first is None or self._may_join(first)
         before = -1
@@ -335,21 +333,23 @@ class Batcher:
                 if first is not None:
                     first.layout = first.find_layout()
                     self._queue.put(first, in_front=True)
-                self._go_on(worker)
+                return self._go_on(worker)
+        return True
 
-    def _go_on(self, worker: Worker) -> None:
-        """Give a worker its next batch, or rest; under the lock."""
+    def _go_on(self, worker: Worker) -> bool:
+        """Give a worker its next batch; under the lock. False: it rests, and is not to be looked at again."""
         now, waited = self._clock(), self._queue.rows
         worker.begins(self._queue.take(now, self._paces), now)
         if self._queue.rows != waited:
             self._observer.queue_changed(self._queue.rows)
         if worker.batch:
-            return
+            return True
         worker.batcher = None
         if self._is_closed or worker not in self._workers:  # not ours: a model that forked came back here
             worker.wake.release()  # it finds itself without a batcher, and ends
         else:
             self._idle.append(worker)
+        return False
 
     def hand_out(self, worker: Worker, batch: Sequence[Request]) -> None:
         """Let the callers of a joined call go, each woken by the one before, the worker by the last.
