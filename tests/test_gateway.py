@@ -112,6 +112,15 @@ def test_a_generator_may_start_its_response_when_it_is_first_asked() -> None:
     assert (found.status, found.body) == (201, b"ab")
 
 
+def test_a_request_is_in_hand_until_its_line_is_in_the_access_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway(app_of([b"a"]), BodyWatch(4, 4, 30.0), Lifecycle(), is_logging=True)
+    log, in_hand = io.StringIO(), []
+    monkeypatch.setattr("sys.stderr", log)
+    monkeypatch.setattr(log, "write", lambda line: in_hand.append((line.count("\n"), gateway.n_in_hand)))
+    gateway(Recorder(), scope())
+    assert (in_hand, gateway.n_in_hand) == ([(1, 1)], 0)
+
+
 class Closing:
     def __init__(self, fails: bool) -> None:
         self.is_closed = 0

@@ -121,13 +121,15 @@ class Gateway:
     def _end(
         self, sent: tuple[int, Headers], scope: Mapping[str, Any], body: RequestBody, entered: float
     ) -> None:
-        """Let a request go that has been answered."""
-        self._in_hand.discard(body)
-        if self._is_logging:
-            status, headers = sent
-            if body.refusal:  # it was answered over the application's head
-                status, headers = body.refusal.status, list(body.refusal.headers)
-            _log(scope, status, headers, monotonic() - entered)
+        """Let a request go that has been answered; it stays in hand until its line is written."""
+        try:
+            if self._is_logging:
+                status, headers = sent
+                if body.refusal:  # it was answered over the application's head
+                    status, headers = body.refusal.status, list(body.refusal.headers)
+                _log(scope, status, headers, monotonic() - entered)
+        finally:
+            self._in_hand.discard(body)
 
     def _answer(
         self, responder: Responder, scope: dict[str, Any], body: RequestBody, entered: float
@@ -377,5 +379,5 @@ def _log(environ: Mapping[str, Any], status: int, headers: Headers, seconds: flo
     request_id = next((value for name, value in headers if name.lower() == "x-request-id"), "-")
     path = quote(environ["PATH_INFO"], safe="/:@!$&'()*+,;=~", encoding="latin-1")
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = f"{now} {request_id} {environ['REQUEST_METHOD']} {path} {status} {seconds * 1000:.1f} ms"
-    print(line, file=sys.stderr, flush=True)  # noqa: T201  - the log that was asked for
+    line = f"{now} {request_id} {environ['REQUEST_METHOD']} {path} {status} {seconds * 1000:.1f} ms\n"
+    sys.stderr.write(line)  # in one piece: many threads write
