@@ -148,7 +148,7 @@ def test_numbers_of_any_shape_are_read_as_python_reads_them(array: Any, given_id
 
 
 def test_each_of_the_usual_bodies_is_read() -> None:
-    assert [check(seed) for seed in SEEDS] == [True, True, True, False, True, True]
+    assert [check(seed) for seed in SEEDS] == [True] * len(SEEDS)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_each_of_the_usual_bodies_is_read() -> None:
         '{"data":[[1],2]}', '{"data":[[1],[2,3]]}', '{"data":[NaN]}', '{"data":[1e309]}', '{"data":[01]}',
         '{"data":[1,]}', '["data",[1]]', '{"data" [1]}', '{"data",[1]}', '{data:[1]}', "{'data':[1]}",
         '{"Data":[1]}', '{"dat\\u0061":[1]}', '{"data":[1],"data":[2]}', '{"data":[1],"data":null}',
-        '{"a":{"data":[1]},"data":[]}', '{"a":"\\\\","data":[1]}', '{"data":[1],"a":"\\n"}',
+        '{"a":{"data":[1]},"data":[]}', '{"\\\\":1,"data":[1]}', '{"data":[1],"\\n":1}',
         '{"data":[1],"id":"a","x":{"id":"b"}}', '{"id":1,"data":[1],"id":"b"}', '{"id":"é","data":[1]}',
         '{"id":"a\\n","data":[1]}', '{"id":"a\n","data":[1]}', '{"id":"a\0","data":[1]}',
         '{"id":"\x7f","data":[1]}', '{"id":"a', '{"data":[1],"id":"a',

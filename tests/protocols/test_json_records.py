@@ -267,6 +267,17 @@ def test_plain_columns_are_read_into_one_array() -> None:
         assert as_written(mixed) == Columns({"a": [1, 1], "b": ["x", "x"]})
 
 
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+@pytest.mark.parametrize("form", WRITERS)
+def test_names_and_texts_with_escapes_are_read_by_the_kernel(form: str) -> None:
+    decode, write = WRITERS[form]
+    body = write([{"größe": 1.5, "ort\n": 'Köln "\\/'}, {"größe": None, "ort\n": "😀"}])
+    inputs = decode(body)
+    assert isinstance(inputs, RecordCells)
+    assert inputs.names == ("größe", "ort\n")
+    assert inputs.texts == (None, ['Köln "\\/', "😀"])
+
+
 COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
 
 
@@ -275,7 +286,10 @@ COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
     [
         COLUMNS + b'"data":[]}}', COLUMNS + b'"data":[[]]}}', COLUMNS + b'"data":[1,2]}}',
         COLUMNS + b'"data":[[1,2],[3]]}}', COLUMNS + b'"data":[[1],[3]]}}', COLUMNS + b'"data":[[1,2],3]}}',
-        COLUMNS + b'"data":[[1,[2]]]}}', COLUMNS + b'"data":[[1,"\\u0061"]]}}',
+        COLUMNS + b'"data":[[1,[2]]]}}', COLUMNS + b'"data":[[1,"\\ud800"]]}}',
+        b'{"dataframe_split":{"columns":["a","\\u0061"],"data":[[1,2]]}}',
+        COLUMNS + b'"d\\u0061ta":[[1,2]]}}', COLUMNS + b'"data":[[1,2]],"d\\u0061ta":[]}}',
+        b'{"inputs":{"a":[1],"\\u0061":[2]}}',
         COLUMNS + b'"data":[[1,NaN]]}}',
         COLUMNS + b'"data":[[1,2]],"data":[[3,4]]}}', COLUMNS + b'"data":[[1,2]],"index":[0,1]}}',
         COLUMNS + b'"data":[[1,2]],"index":[[0]]}}', COLUMNS + b'"data":[[1,2]],"index":"x"}}',

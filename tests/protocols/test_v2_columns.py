@@ -71,6 +71,8 @@ PLAIN = {
     "truths for floats": a_request({**D, "name": "a"}, B, C, D),
     "an integer missing": a_request(A, B, {**C, "data": [1, None]}, D),
     "a truth missing": a_request(A, B, C, {**D, "data": [True, None]}),
+    "escapes": a_request(A, {**B, "data": ['é/"\n', "\\"]}, C, D, parameters={"name": "é"}),
+    "an unknown name with an escape": a_request({**A, "name": "é"}, B, C, D),
     "named after keys": a_request({**A, "name": "data"}, {**B, "name": "id"}, {**C, "name": "index"}),
 }
 OTHERS = {
@@ -89,7 +91,9 @@ OTHERS = {
     "another shape": a_request({**A, "shape": [1, 2]}, B, C, D),
     "a wrong shape": a_request({**A, "shape": [3]}, B, C, D),
     "nested": a_request({**A, "shape": [2, 1], "data": [[1], [2]]}, B, C, D),
-    "an escape": a_request(A, {**B, "data": ["\n", "x"]}, C, D),
+    "half a pair": a_request(A, {**B, "data": ["\ud83d", "x"]}, C, D),
+    "a key with an escape": a_request({**A, "a\n": 1}, B, C, D),
+    "data under an escape too": a_request().replace(b'"name"', rb'"dat\u0061": [], "name"', 1),
     "one in bytes": a_request({**A, "data": None, "parameters": {"binary_data_size": 16}}, B, C, D),
     "data elsewhere": a_request(A, {**B, "data": None}, parameters={"data": ["x", "y"]}),
     "data elsewhere too": a_request(parameters={"data": [1, 2]}),

@@ -223,7 +223,7 @@ read_texts(Reading *reading, Batch *batch, Column *column, size_t index, const P
         if (take_text(&offsets, &data, column->width, row, &text, &length) < 0 || (is_absent && length != 0)) {
             return -1; /* bytes of a text that is missing may be anything, but UTF-8 */
         }
-        Py_ssize_t code = is_absent ? 0 : code_of(&reading->known, text, length, index, column->texts);
+        Py_ssize_t code = is_absent ? 0 : code_of(&reading->known, text, length, index, column->texts, of_utf8);
         if (code < 0) {
             return -1;
         }

@@ -107,6 +107,15 @@ take_data(Frame *frame)
     return read_column(frame) < 0 ? -1 : cut_list(&frame->rest, cells->at);
 }
 
+/* Whether a text with escapes is none of JSON's. */
+static int
+is_no_text(const char *text, const char *quote)
+{
+    PyObject *made = quote == NULL ? NULL : of_escaped(text, quote - text);
+    Py_XDECREF(made);
+    return made == NULL;
+}
+
 /* A list of numbers and texts is passed over; anything else may stand there, too, and stays. 0, or -1. */
 static int
 pass_index(Frame *frame)
@@ -119,8 +128,11 @@ pass_index(Frame *frame)
     int more;
     do {
         double number;
-        int is_whole;
-        const char *quote = *cells->at == '"' ? find_quote(cells->at + 1, cells->end) : NULL;
+        int is_whole, has_escapes = 0;
+        const char *quote = *cells->at == '"' ? find_quote(cells->at + 1, cells->end, &has_escapes) : NULL;
+        if (has_escapes && is_no_text(cells->at + 1, quote)) {
+            return -1;
+        }
         if (quote != NULL) {
             cells->at = quote + 1;
         } else if (read_any_number(&cells->at, cells->end, &number, &is_whole) < 0) {

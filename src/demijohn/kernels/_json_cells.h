@@ -2,12 +2,12 @@
  *
  * Rules of this room:
  * 1. What is read is JSON to the letter (RFC 8259), and means what Python's json reads in it.
- * 2. Texts with escapes are none of ours.
- * 3. The text ends with NUL, which is part of no cell, so single bytes are read without asking for the end.
+ * 2. The text ends with NUL, which is part of no cell, so single bytes are read without asking for the end.
  */
 #ifndef DEMIJOHN_JSON_CELLS_H
 #define DEMIJOHN_JSON_CELLS_H
 
+#include "_escapes.h"
 #include "_number.h"
 #include "_texts.h"
 
@@ -17,6 +17,7 @@
 typedef struct {
     const char *lead, *key; /* of records, in the first: what stands before the cell, and the key in its quotes */
     size_t n_lead_bytes, n_key_bytes;
+    Make make_name; /* of the key */
     char kind;     /* n number, s text, b truth, 0 as long as there are nulls alone */
     int has_parts; /* some number is no whole one */
     PyObject *texts;
@@ -87,14 +88,16 @@ static int
 read_text(Cells *cells, size_t index, double *cell)
 {
     Column *column = cells->columns + index;
-    const char *text = cells->at + 1, *quote = find_quote(text, cells->end);
+    int has_escapes;
+    const char *text = cells->at + 1, *quote = find_quote(text, cells->end, &has_escapes);
     if (quote == NULL || settle_kind(column, 's') < 0) {
         return -1;
     }
     if (column->texts == NULL && (column->texts = PyList_New(0)) == NULL) {
         return -1;
     }
-    Py_ssize_t code = code_of(&cells->texts, text, (size_t)(quote - text), index, column->texts);
+    Make make = has_escapes ? of_escaped : of_utf8;
+    Py_ssize_t code = code_of(&cells->texts, text, (size_t)(quote - text), index, column->texts, make);
     cells->at = quote + 1;
     *cell = (double)code;
     return code < 0 ? -1 : 0;

@@ -6,7 +6,6 @@
  *    in its order. A column holds numbers, texts or truths, and nulls among them. Of anything else it says nothing
  *    (None): the general reader answers it, or says what is wrong.
  * 2. What it takes is JSON to the letter (RFC 8259), and means what Python's json reads in it.
- * 3. Texts with escapes are none of its.
  */
 #include "_records.h"
 
@@ -51,7 +50,9 @@ read_first(Records *records)
             return -1;
         }
         records->cells.at = skip_space(records, records->cells.at);
-        const char *key = records->cells.at, *quote = *key == '"' ? find_quote(key + 1, records->cells.end) : NULL;
+        const char *key = records->cells.at, *end = records->cells.end;
+        int has_escapes;
+        const char *quote = *key == '"' ? find_quote(key + 1, end, &has_escapes) : NULL;
         if (quote == NULL || add_column(&records->cells) < 0) {
             return -1;
         }
@@ -59,6 +60,7 @@ read_first(Records *records)
         Column *column = records->cells.columns + records->cells.n_columns - 1;
         column->key = key;
         column->n_key_bytes = (size_t)(records->cells.at - key);
+        column->make_name = has_escapes ? of_escaped : of_utf8;
         if (skip_colon(records) < 0) {
             return -1;
         }
@@ -195,7 +197,7 @@ answer(Records *records)
     int fits = (names = PyTuple_New((Py_ssize_t)cells->n_columns)) != NULL;
     for (size_t index = 0; fits && index < cells->n_columns; index++) {
         const Column *column = cells->columns + index;
-        PyObject *name = PyUnicode_DecodeUTF8(column->key + 1, (Py_ssize_t)column->n_key_bytes - 2, NULL);
+        PyObject *name = column->make_name(column->key + 1, (Py_ssize_t)column->n_key_bytes - 2);
         fits = name != NULL && PyTuple_SetItem(names, (Py_ssize_t)index, name) == 0;
     }
     if (fits) {

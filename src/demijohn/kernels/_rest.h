@@ -3,8 +3,7 @@
  * Rules of this room:
  * 1. It does not know whether the rest is JSON: whoever reads that finds out. The body is, exactly if the rest is, and
  *    then means the same but for what was cut out. For what is cut out is JSON to the letter, and so is what stands in
- *    its place; and it is one whole value: strings are skipped from quote to quote, and none has an escape, so that
- *    a cut is never within one.
+ *    its place; and it is one whole value, and never within a string, which is skipped from quote to quote.
  * 2. A client's id is another at each request: where "id" stands as a key once, before a string, that is cut out too,
  *    and "" stands in its place. A second key "id" is none of ours.
  * 3. The text ends with NUL, which is part of no string, so single bytes are read without asking for the end.
@@ -69,6 +68,24 @@ find_any_quote(const Rest *rest, const char *at)
     return memchr(at, '"', n_left < rest->max_bytes ? n_left : rest->max_bytes);
 }
 
+/* The quote that ends a string; NULL if the string is longer than the rest may be. */
+static const char *
+find_last_quote(const Rest *rest, const char *text)
+{
+    const char *quote = find_any_quote(rest, text);
+    while (quote != NULL) {
+        const char *escape = quote;
+        while (escape > text && escape[-1] == '\\') {
+            escape--;
+        }
+        if ((quote - escape) % 2 == 0) {
+            break;
+        }
+        quote = (size_t)(quote - text) > rest->max_bytes ? NULL : find_any_quote(rest, quote + 1);
+    }
+    return quote;
+}
+
 static inline int
 is_text(const char *begin, const char *end, const char *text)
 {
@@ -101,7 +118,7 @@ take_id(Rest *rest)
     return keep(rest, EMPTY, EMPTY + 2);
 }
 
-/* On to the value behind the next key of these, or with none behind any key whose value is a list: 1 + its index. 0 at
+/* On to the value behind the next key of these, none of which is written with an escape, or with none behind any key whose value is a list: 1 + its index. 0 at
  * the body's end; -1 if the body is none of ours. */
 static int
 find_key(Rest *rest, const char *const *keys, int n_keys)
@@ -111,12 +128,15 @@ find_key(Rest *rest, const char *const *keys, int n_keys)
         if (quote == NULL) {
             return keep(rest, rest->at, rest->end);
         }
-        const char *text = quote + 1, *last = find_any_quote(rest, text);
-        if (last == NULL || memchr(text, '\\', (size_t)(last - text)) != NULL) {
+        const char *text = quote + 1, *last = find_last_quote(rest, text);
+        if (last == NULL) {
             return -1;
         }
         const char *at = skip_blanks(last + 1);
         int is_key = *at == ':';
+        if (is_key && n_keys > 0 && memchr(text, '\\', (size_t)(last - text)) != NULL) {
+            return -1; /* it may be one of these */
+        }
         at = is_key ? skip_blanks(at + 1) : at;
         if (keep(rest, rest->at, at) < 0) {
             return -1;

@@ -79,7 +79,7 @@ read_cell_text(Table *table, size_t index, double *cell)
     if (!is_end(*at) || at - begin > LONGEST_CELL || (column->texts == NULL && (column->texts = PyList_New(0)) == NULL)) {
         return -1;
     }
-    Py_ssize_t code = code_of(&table->texts, begin, (size_t)(at - begin), index, column->texts);
+    Py_ssize_t code = code_of(&table->texts, begin, (size_t)(at - begin), index, column->texts, of_utf8);
     *cell = (double)code;
     table->at = at;
     return code < 0 ? -1 : 0;

@@ -1,7 +1,7 @@
 /* The texts of a body, each made once per column.
  *
  * Rules of this room:
- * 1. A text without escapes is looked for by its bytes; only the first of its kind becomes a Python object.
+ * 1. A text is looked for by its bytes as they stand; only the first that is spelled so becomes a Python object.
  * 2. A search is short, or it is given up: nobody can make it long by texts that were chosen for it.
  */
 #ifndef DEMIJOHN_TEXTS_H
@@ -24,28 +24,6 @@ typedef struct {
     size_t n_places, n_known; /* at least twice as many places */
 } Texts;
 
-/* The quote behind a text; NULL where there is an escape first, or what no text may hold. */
-static inline const char *
-find_quote(const char *at, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    while (end - at >= 8) {
-        uint64_t eight, quotes, escapes, found;
-        memcpy(&eight, at, sizeof eight);
-        quotes = eight ^ (ones * '"');
-        escapes = eight ^ (ones * '\\');
-        found = ((quotes - ones) & ~quotes) | ((escapes - ones) & ~escapes) | ((eight - ones * 0x20) & ~eight);
-        if ((found & (ones * 0x80)) != 0) {
-            break; /* one of these is among the eight */
-        }
-        at += 8;
-    }
-    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20) {
-        at++;
-    }
-    return at < end && *at == '"' ? at : NULL;
-}
-
 static inline uint32_t
 hash_of(const char *text, size_t length, size_t column)
 {
@@ -58,7 +36,9 @@ hash_of(const char *text, size_t length, size_t column)
     }
     uint64_t rest = 0;
     memcpy(&rest, text, length);
-    hash = (hash ^ rest) * 0xc4ceb9fe1a85ec53u;
+    hash ^= rest;
+    hash = (hash ^ hash >> 32) * 0xff51afd7ed558ccdu; /* a product's low bits know nothing of the last bytes, */
+    hash = (hash ^ hash >> 32) * 0xc4ceb9fe1a85ec53u; /* which are what most of a column's texts differ in */
     return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -106,10 +86,19 @@ make_room(Texts *texts)
     return result;
 }
 
+/* Makes a text of its bytes; NULL with an error. */
+typedef PyObject *(*Make)(const char *text, Py_ssize_t length);
+
+static inline PyObject *
+of_utf8(const char *text, Py_ssize_t length)
+{
+    return PyUnicode_DecodeUTF8(text, length, NULL);
+}
+
 /* The number of a text among those of its column, in `made`, a list, which gains it. -1 if it is none of ours, or
  * with an error. */
 static Py_ssize_t
-code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *made)
+code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *made, Make make)
 {
     Known wanted = {.text = text, .length = (uint32_t)length, .column = (uint32_t)column};
     wanted.hash = hash_of(text, length, column);
@@ -122,7 +111,7 @@ code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *
     }
     Py_ssize_t code = PyList_Size(made);
     int is_full = code < 0 || texts->n_known == MOST_KNOWN;
-    PyObject *object = is_full ? NULL : PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, NULL);
+    PyObject *object = is_full ? NULL : make(text, (Py_ssize_t)length);
     if (object == NULL || PyList_Append(made, object) < 0) {
         Py_XDECREF(object);
         return -1;
@@ -134,12 +123,12 @@ code_of(Texts *texts, const char *text, size_t length, size_t column, PyObject *
     return code;
 }
 
-/* What a reader says where it has no answer: None if what it read is none of its, such as a text that is no UTF-8; NULL
- * with an error. */
+/* What a reader says where it has no answer: None if what it read is none of its, such as a text that is no UTF-8 (a
+ * ValueError); NULL with an error. */
 static inline PyObject *
 give_up(void)
 {
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_ValueError)) {
         return NULL;
     }
     PyErr_Clear();
