@@ -45,6 +45,17 @@ def test_each_column_is_of_its_inputs_dtype(n_rows: int) -> None:
     assert all(tensor.flags.writeable and tensor.flags.c_contiguous for tensor in tensors.values())
 
 
+def test_columns_without_names_stand_in_the_signatures_order() -> None:
+    named, nameless = take(cells([ROW] * 2)), take(cells([ROW] * 2, names=None))
+    assert [(name, tensor.tolist()) for name, tensor in nameless.items()] == [
+        (name, tensor.tolist()) for name, tensor in named.items()
+    ]
+    assert take(cells([ROW[:-1]], names=None, kinds="ffibs")) is None
+    plain = PlainCells("table", SPECS)
+    for names in (None, NAMES[::-1], None):
+        assert (plain.take(cells([ROW], names=names)) is None) == (names is not None)
+
+
 @pytest.mark.parametrize("n_rows", [2, 100])
 def test_what_is_missing_is_nan_or_none_where_it_may_be(n_rows: int) -> None:
     rows = [ROW, [NAN, *ROW[1:4], NAN, 0.0]] * (n_rows // 2)

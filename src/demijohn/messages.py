@@ -82,7 +82,7 @@ class RecordCells:
     A table of numbers and texts in Arrow or in v2 is read so too; ``again`` reads its columns.
     """
 
-    names: tuple[str, ...]  #: None twice.
+    names: tuple[str, ...] | None  #: None twice; None: they stand in the signature's order.
     #: A letter per column: i whole numbers, f numbers, s texts, b truths, - nulls alone.
     kinds: str
     cells: Array  #: (n_rows, n_columns) float64; a text's place in ``texts``, 0 or 1, NaN for null.

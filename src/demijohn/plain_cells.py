@@ -26,7 +26,7 @@ Read = Callable[[Array], Array | None]
 class _Plan(NamedTuple):
     """How cells of some names and kinds become the tensors."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] | None
     kinds: str
     #: In the signature's order: its column's name, and where that stands among ``names``.
     places: Sequence[tuple[str, int]]
@@ -71,9 +71,10 @@ class PlainCells:
             tensors[name] = tensor
         return tensors if self._take_texts(columns, records.texts, plan, tensors) else None
 
-    def _plan_of(self, names: tuple[str, ...], kinds: str) -> _Plan | None:
+    def _plan_of(self, given: tuple[str, ...] | None, kinds: str) -> _Plan | None:
         """Return how columns become ours; None where others came, or of other kinds."""
-        if not self._is_table or len(names) != len(self._names) or set(names) != set(self._names):
+        names = self._names if given is None else given
+        if not self._is_table or len(kinds) != len(self._names) or set(names) != set(self._names):
             return None
         places = {name: index for index, name in enumerate(names)}
         texts, others = [], []
@@ -87,7 +88,7 @@ class PlainCells:
                 texts.append((spec.name, index, known))
             elif read is not None:
                 others.append((spec.name, index, read))
-        return _Plan(names, kinds, [(name, places[name]) for name in self._names], texts, others)
+        return _Plan(given, kinds, [(name, places[name]) for name in self._names], texts, others)
 
     def _may_miss(self, columns: Sequence[Array], plan: _Plan) -> bool:
         return all(

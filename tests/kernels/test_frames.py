@@ -15,7 +15,7 @@ from tests.kernels.spoiling import changed
 from tests.kernels.test_tensor import Pairs, as_floats, pairs_of, values_in
 
 from demijohn import kernels
-from demijohn.kernels import ReadFrame, read_frame
+from demijohn.kernels import ReadFrame, read_frame, read_rows
 
 pytestmark = pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
 
@@ -176,6 +176,41 @@ def test_by_any_key_all_lists_are_columns() -> None:
         b'{"a":[{}]}',
     ):
         assert read_frame(other, MANY, is_any_key=True) is None
+
+
+ROWS = [
+    b'[[1,"x"],[-2.5e3,null]]',
+    rb' { "instances" : [ [ true , "\u00e9" ] , [ false , "]" ] ] } ',
+    b'{"inputs":[["x"]]}',
+    b"\n[\t[ 1 , null ] ]\r\n",
+]
+
+
+@settings(max_examples=3000, deadline=None)
+@given(changed(ROWS, [*PIECES, b'"inputs"', b"[1]", b"]],[["]))
+@example(b'[["x"]] "y"')
+@example(b'{"inputs":[["x"]],"instances":[["y"]]}')
+def test_rows_are_what_json_reads_in_them(body: bytes) -> None:
+    found = read_rows(body, MANY)
+    if found is None or not found.are_rows:
+        return
+    document, rest = pairs_of(body), pairs_of(found.rest)
+    assert (document is None) == (rest is None)
+    if isinstance(rest, Pairs) and len(rest) == 1:
+        ((_, rest),), ((_, document),) = rest, document
+    if rest == []:
+        assert as_floats([list(row) for row in zip(*cells_of(found), strict=True)]) == as_floats(document)
+
+
+def test_rows_stand_alone_or_behind_their_keys() -> None:
+    rests = [b"[]", b' { "instances" : [] } ', b'{"inputs":[]}', b"[]\r\n"]
+    for body, rest in zip(ROWS, rests, strict=True):
+        found = read_rows(body, MANY)
+        assert found is not None
+        assert (found.rest.lstrip(), found.are_rows) == (rest.lstrip(), True)
+    assert [
+        read_rows(body, MANY) for body in (b'{"data":[[1]]}', b'[{"inputs":1}]', b"", b"[", b"[[")
+    ] == 5 * [None]
 
 
 def test_there_may_be_as_many_cells_as_are_allowed_and_no_more() -> None:

@@ -108,6 +108,11 @@ def columns_of(records: list[dict[str, Any]]) -> bytes:
     return json.dumps({"inputs": columns}).encode()
 
 
+def rows_of(records: list[dict[str, Any]], key: str | None = None) -> bytes:
+    rows = [list(record.values()) for record in records]
+    return json.dumps(rows if key is None else {key: rows}).encode()
+
+
 WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
     "list": (lambda body: native.decode(body, "", SETTINGS).inputs, lambda rows: json.dumps(rows).encode()),
     "instances": (
@@ -145,6 +150,19 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
         lambda body: lines_media.decode(body, SETTINGS),
         lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows),
     ),
+    "rows": (lambda body: native.decode(body, "", SETTINGS).inputs, rows_of),
+    "mlflow's rows": (
+        lambda body: mlflow.decode(body, "application/json", SETTINGS).inputs,
+        lambda rows: rows_of(rows, "inputs"),
+    ),
+    "tensorflow, rows": (
+        lambda body: tensorflow.decode(body, "predict", SETTINGS).inputs,
+        lambda rows: rows_of(rows, "instances"),
+    ),
+    "lines, rows": (
+        lambda body: lines_media.decode(body, SETTINGS),
+        lambda rows: b"".join(rows_of([row])[1:-1] + b"\n" for row in rows),
+    ),
 }
 
 
@@ -162,6 +180,10 @@ WRITERS: dict[str, tuple[Callable[[bytes], Inputs], Callable[[Any], bytes]]] = {
 @example(Signature("matrix", (TensorSpec("x", "str"),)), [{"a": "y"}], "tensorflow, inputs")
 @example(Signature("matrix", (TensorSpec("x", shape=(-1, 2)),)), [{"a": 1, "b": 2}], "tensorflow")
 @example(TABLE, [{"a": 1, "b": 2, "c": 3}, {"a": 1, "b": None, "c": 3}], "list")
+@example(Signature("table", (TensorSpec("a"), TensorSpec("b", "str"))), [{"a": 1, "b": "x"}] * 2, "rows")
+@example(Signature("table", (TensorSpec("b", "str"),)), [{"b": "x"}] * 2, "tensorflow, rows")
+@example(Signature("matrix", (TensorSpec("x", nullable=True, shape=(-1, 2)),)), [{"a": 1, "b": None}], "rows")
+@example(Signature("matrix", (TensorSpec("x", "object", (-1, 2)),)), [{"a": 1, "b": "x"}], "lines, rows")
 def test_records_get_the_same_answer_without_the_kernel(
     signature: Signature, records: list[dict[str, Any]], form: str
 ) -> None:
@@ -195,7 +217,7 @@ def test_a_spoiled_body_gets_the_same_answer_without_the_kernel(
     limits = Settings(max_elements=max_elements, max_depth=max_depth)
 
     def validate() -> Any:
-        if form == "lines":
+        if form.startswith("lines"):
             return TABLE.validate(lines_media.decode(body, limits))
         if form.startswith("mlflow"):
             return TABLE.validate(mlflow.decode(body, "application/json", limits).inputs)
@@ -208,11 +230,11 @@ def test_a_spoiled_body_gets_the_same_answer_without_the_kernel(
 
 
 @settings(deadline=None)
-@given(bodies(), st.integers(1, 5), st.integers(1, 60))
+@given(bodies(), st.sampled_from(["lines", "lines, rows"]), st.integers(1, 5), st.integers(1, 60))
 def test_pieces_of_a_stream_get_the_same_answer_without_the_kernel(
-    records: list[dict[str, Any]], piece_rows: int, cut: int
+    records: list[dict[str, Any]], form: str, piece_rows: int, cut: int
 ) -> None:
-    text = WRITERS["lines"][1](records)
+    text = WRITERS[form][1](records)
     bounds = Bounds(first_bytes=0, row_bytes=1000, piece_rows=piece_rows)
 
     def read() -> Any:
@@ -274,8 +296,34 @@ def test_names_and_texts_with_escapes_are_read_by_the_kernel(form: str) -> None:
     body = write([{"größe": 1.5, "ort\n": 'Köln "\\/'}, {"größe": None, "ort\n": "😀"}])
     inputs = decode(body)
     assert isinstance(inputs, RecordCells)
-    assert inputs.names == ("größe", "ort\n")
+    assert inputs.names == (None if "rows" in form else ("größe", "ort\n"))
     assert inputs.texts == (None, ['Köln "\\/', "😀"])
+
+
+@pytest.mark.skipif(not kernels.IS_BUILT, reason=kernels.WHY_NOT)
+def test_plain_rows_are_read_into_one_array() -> None:
+    for decode, write in (WRITERS[form] for form in WRITERS if form.endswith("rows")):
+        numbers = decode(write([{"a": 1, "b": None}] * 2))
+        assert isinstance(numbers, Matrix)
+        assert (numbers.columns, numbers.n_missing) == (None, 2)
+        assert as_written(numbers) == Rows([[1, None]] * 2)
+        mixed = decode(write([{"a": 1, "b": "x"}] * 2))
+        assert isinstance(mixed, RecordCells)
+        assert as_written(mixed).rows == [[1, "x"]] * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[1,"x],[",2]', b'[1,"x]\n[",2]', b'[1,"x]\n[",2],[3,"y",4]', b'[1,"]"]\n[2,"["]',
+        b'[1,"x"],[2,"y"]',
+        b'[1,"x"]\n[2,"y"],[3,"z"]', b'[1,"x"\n,2,"y"]', b'[[1,"x"]]', b'[1,"x"]\n[2]', b'[]\n[]',
+        b'[1,"x"]]',
+    ],
+)  # fmt: skip
+def test_lines_that_are_no_lists_get_the_same_answer_without_the_kernel(body: bytes) -> None:
+    table = Signature("table", (TensorSpec("a"), TensorSpec("b", "str")))
+    assert_alike(*both_ways(lambda: table.validate(lines_media.decode(body, SETTINGS))))
 
 
 COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
@@ -312,6 +360,11 @@ COLUMNS = b'{"dataframe_split":{"columns":["a","b"],'
         b'{"inputs":{"a":[1],"b":[2],"id":"x"}}', b'{"inputs":{"id":[1],"index":[2]}}', b'{"inputs":{}}',
         b'{"inputs":{"a":[1],"b":[2]}', b'{"inputs":{"a":[1],"b":[2]}} []', b'{"inputs":{"a":[1] "b":[2]}}',
         b'{"dataframe_split":{"columns":["\xff"],"data":[[1]]}}',
+        b'{"dataframe_split":{"columns":[],"data":[[1]]}}', b'{"instances":[[1,"x"]],"params":{}}',
+        b'[[1,"x"]] []', b'{"instances":[[1,"x"]],"inputs":[[1,"x"]]}',
+        b'{"inputs":[[1,"x"]],"inputs":[[1,"x"]]}', b'{"instances":{"inputs":[[1,"x"]]}}', b'[[1,"x"],[2]]',
+        b'{"instances":["x",null]}', b'["x",null]', b'[["x",[1]]]', b'[["x"],1]', b'[[[1,null]]]', b'[[]]',
+        b'{"instances":[[1,"x"]],"id":"q"}', b'[{"instances":[[1,"x"]]}]', b'{"\\u0069nputs":[[1,"x"]]}',
     ],
 )  # fmt: skip
 def test_any_other_frame_gets_the_same_answer_without_the_kernel(body: bytes) -> None:

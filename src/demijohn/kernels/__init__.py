@@ -27,6 +27,7 @@ from .reading import (
     read_frame,
     read_matrix,
     read_records,
+    read_rows,
     read_table,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "read_frame",
     "read_matrix",
     "read_records",
+    "read_rows",
     "read_table",
     "read_tensor",
     "round_to_float32",

@@ -1,20 +1,24 @@
-/* The cells of a JSON body under the keys "data", or under all keys, apart from the rest of the body, which is short.
+/* The cells of a JSON body under the keys "data", or under all keys, or of its rows, apart from the rest of the body,
+ * which is short.
  *
  * It takes a body in which "data" stands as a key before lists of cells (numbers, texts, truths, nulls): columns of one
  * length; or once, before a list of such lists: rows. A column holds numbers, texts or truths, and nulls among them.
  * By any key, it takes a body in which all lists behind keys are columns, and no other list stands.
+ * Of rows, it takes a body that is a list, or in which one stands behind "instances" or "inputs".
  * In the rest an empty list stands in the place of each, and in that of a list of numbers and texts, one for each row,
- * under "index", which are not kept. Of anything else it says nothing (None).
+ * under "index" beside "data", which are not kept. Of anything else it says nothing (None).
  */
 #include "_frames.h"
 
 #include "_json_cells.h"
 #include "_rest.h"
 
+enum { DATA, ANY_KEY, ROWS, N_FORMS };
+
 typedef struct {
     Cells cells;
     Rest rest;
-    int is_any_key, are_rows;
+    int form, are_rows;
     size_t n_rows, n_passed; /* cells that were not kept */
 } Frame;
 
@@ -100,7 +104,7 @@ take_data(Frame *frame)
     if (frame->are_rows || open_list(cells) < 0) {
         return -1;
     }
-    if (*cells->at == '[' && !frame->is_any_key) {
+    if (*cells->at == '[' && frame->form != ANY_KEY) {
         frame->are_rows = 1;
         return cells->n_columns > 0 || read_rows(frame) < 0 ? -1 : cut_list(&frame->rest, cells->at);
     }
@@ -144,15 +148,29 @@ pass_index(Frame *frame)
     return more < 0 ? -1 : cut_list(&frame->rest, cells->at);
 }
 
+/* A body that is a list. 0, or -1. */
+static int
+read_list(Frame *frame, const char *at)
+{
+    Rest *rest = &frame->rest;
+    rest->at = at;
+    return take_data(frame) < 0 ? -1 : keep(rest, rest->at, rest->end);
+}
+
 /* Up to the body's end, or to -1: it is none of ours, or with an error. */
 static int
 read_body(Frame *frame)
 {
-    static const char *const KEYS[] = {"data", "index"};
-    int found;
-    while ((found = find_key(&frame->rest, KEYS, frame->is_any_key ? 0 : 2)) > 0) {
-        if ((found == 1 ? take_data(frame) : pass_index(frame)) < 0) {
-            return -1;
+    static const char *const KEYS[N_FORMS][2] = {[DATA] = {"data", "index"}, [ROWS] = {"instances", "inputs"}};
+    const char *at = skip_blanks(frame->rest.at);
+    int found = 0, n_keys = frame->form == ANY_KEY ? 0 : 2;
+    if (frame->form == ROWS && *at == '[') {
+        found = read_list(frame, at);
+    } else {
+        while ((found = find_key(&frame->rest, KEYS[frame->form], n_keys)) > 0) {
+            if ((found == 2 && frame->form == DATA ? pass_index(frame) : take_data(frame)) < 0) {
+                return -1;
+            }
         }
     }
     int is_index = frame->n_passed == 0 || frame->n_passed == frame->n_rows;
@@ -183,16 +201,17 @@ PyObject *
 read_frame(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 {
     (void)module;
-    if (n_args != 3 || !PyBytes_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "read_frame takes the body, as bytes, the most cells, and if it is by any key.");
+    long form = n_args == 3 && PyBytes_Check(args[0]) ? PyLong_AsLong(args[2]) : -1;
+    if (form < 0 || form >= N_FORMS) {
+        PyErr_SetString(PyExc_TypeError, "read_frame takes the body, as bytes, the most cells, and the form's number.");
         return NULL;
     }
     Frame frame;
-    frame.is_any_key = PyObject_IsTrue(args[2]);
+    frame.form = (int)form;
     frame.are_rows = 0;
     frame.n_rows = frame.n_passed = 0;
     PyObject *result = NULL;
-    if (open_cells(&frame.cells, args[0], args[1]) == 0 && frame.is_any_key >= 0) {
+    if (open_cells(&frame.cells, args[0], args[1]) == 0) {
         open_rest(&frame.rest, frame.cells.at, frame.cells.end, MAX_REST);
         result = read_body(&frame) == 0 ? answer(&frame) : NULL;
         result = result == NULL ? give_up() : result;

@@ -98,7 +98,7 @@ def read_columns(_body: bytes, _max_bytes: int, _max_texts: int, /) -> NoReturn:
     raise RuntimeError(WHY_NOT)
 
 
-def read_frame(_body: bytes, _max_cells: int, _is_any_key: bool, /) -> NoReturn:
+def read_frame(_body: bytes, _max_cells: int, _form: int, /) -> NoReturn:
     """Refuse to read."""
     raise RuntimeError(WHY_NOT)
 

@@ -13,6 +13,7 @@ from .built import _kernels
 Floats = npt.NDArray[np.float64]
 
 _FLOAT64 = np.dtype(np.float64)
+_DATA, _ANY_KEY, _ROWS = range(3)  # as _frames.c numbers them
 _ndarray = np.ndarray
 _read_matrix = _kernels.read_matrix
 
@@ -187,7 +188,23 @@ def read_frame(body: bytes, max_cells: int, *, is_any_key: bool = False) -> Read
     Raises:
         RuntimeError: The kernels are not built.
     """
-    found = _kernels.read_frame(body, max_cells, is_any_key)
+    return _frame(_kernels.read_frame(body, max_cells, _ANY_KEY if is_any_key else _DATA))
+
+
+def read_rows(body: bytes, max_cells: int) -> ReadFrame | None:
+    """Read a JSON body that is rows, or has them behind "instances" or "inputs"; see ``read_frame``.
+
+    Args:
+        body: Any bytes.
+        max_cells: How many values there may be.
+
+    Raises:
+        RuntimeError: The kernels are not built.
+    """
+    return _frame(_kernels.read_frame(body, max_cells, _ROWS))
+
+
+def _frame(found: tuple[Any, ...] | None) -> ReadFrame | None:
     if found is None:
         return None
     rest, given_id, are_rows, n_rows, kinds, n_missing, cells, texts = found

@@ -36,7 +36,7 @@ def read(
 
 
 def inputs_of(
-    names: tuple[str, ...],
+    names: tuple[str, ...] | None,
     kinds: str,
     cells: Array,
     texts: Sequence[Sequence[str] | None],
@@ -54,7 +54,7 @@ def inputs_of(
     return Matrix(
         cells,
         lambda: RecordCells(names, kinds, cells, texts, n_missing, again),
-        list(names),
+        None if names is None else list(names),
         n_missing,
         is_by_name,
     )

@@ -33,8 +33,8 @@ from demijohn.messages import (
     WrittenInputs,
 )
 
-from . import image_media, json_forms, json_media, json_records
-from .pieces import Bounds, counted, too_long
+from . import image_media, json_forms, json_frames, json_media, json_records
+from .pieces import Bounds, counted, rows_in, too_long
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl")
 
@@ -121,7 +121,8 @@ def _records(text: bytes, max_cells: int, settings: Settings) -> Inputs | None:
 
 
 def _width(found: Matrix | RecordCells) -> int:
-    return len(found.names if isinstance(found, RecordCells) else found.columns or ())
+    n_columns: int = (found.cells if isinstance(found, RecordCells) else found.numbers).shape[1]
+    return n_columns
 
 
 def _piece(lines: list[bytes], settings: Settings, images: ImageReader) -> Inputs:
@@ -132,21 +133,27 @@ def _piece(lines: list[bytes], settings: Settings, images: ImageReader) -> Input
 
 
 def _rows(lines: list[bytes], settings: Settings, images: ImageReader) -> Inputs:
-    matrix = _matrix(lines, settings)
-    return _written_rows(lines, settings, images) if matrix is None else matrix
+    block = _block(lines, settings)
+    return _written_rows(lines, settings, images) if block is None else block
 
 
-def _matrix(lines: list[bytes], settings: Settings) -> Matrix | None:
-    """Read lines of numbers alone, each one list; None where they are not that."""
+def _block(lines: list[bytes], settings: Settings) -> Matrix | RecordCells | None:
+    """Read lines of plain cells, each one list; None where they are not that."""
     joined = b",".join(lines)
-    # Each begins with one bracket and ends with the other: with no more of them, it is one list.
+    # Each begins with one bracket and ends with the other: with no more of them, it is one list, unless
+    # some stand in a text; then there are fewer rows than lines.
     is_list_each = all(line[0] == ord("[") and line[-1] == ord("]") for line in lines)
     if not (is_list_each and joined.count(b"[") == joined.count(b"]") == len(lines)) or not kernels.IS_BUILT:
         return None
-    numbers = kernels.read_matrix(b"[" + joined + b"]", joined.count(b",") + 1)
-    if numbers is None or numbers.shape[1] > settings.max_elements:
-        return None
-    return Matrix(numbers, lambda: Rows(_values(lines, settings)))
+
+    def again() -> Rows:
+        return Rows(_values(lines, settings))
+
+    rows = b"[" + joined + b"]"
+    numbers = kernels.read_matrix(rows, joined.count(b",") + 1)
+    found = json_frames.read(rows, len(rows), again) if numbers is None else Matrix(numbers, again)
+    is_ours = found is not None and rows_in(found) == len(lines) and _width(found) <= settings.max_elements
+    return found if is_ours else None
 
 
 def _written_rows(lines: list[bytes], settings: Settings, images: ImageReader) -> Rows | Records:

@@ -114,7 +114,7 @@ def _first_form(body: bytes) -> str | None:
 
 
 def _columns_of(inputs: Matrix | RecordCells) -> Sequence[str]:
-    return inputs.names if isinstance(inputs, RecordCells) else inputs.columns or ()
+    return (inputs.names if isinstance(inputs, RecordCells) else inputs.columns) or ()
 
 
 def _read_rows(document: Any, body: bytes, images: ImageReader) -> InferenceRequest:
