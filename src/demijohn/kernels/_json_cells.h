@@ -18,8 +18,8 @@ typedef struct {
     const char *lead, *key; /* of records, in the first: what stands before the cell, and the key in its quotes */
     size_t n_lead_bytes, n_key_bytes;
     Make make_name; /* of the key */
-    char kind;     /* n number, s text, b truth, 0 as long as there are nulls alone */
-    int has_parts; /* some number is no whole one */
+    char kind;      /* n number, s text, b truth, 0 as long as there are nulls alone */
+    int has_parts;  /* some number is no whole one */
     PyObject *texts;
 } Column;
 

@@ -118,8 +118,8 @@ take_id(Rest *rest)
     return keep(rest, EMPTY, EMPTY + 2);
 }
 
-/* On to the value behind the next key of these, none of which is written with an escape, or with none behind any key whose value is a list: 1 + its index. 0 at
- * the body's end; -1 if the body is none of ours. */
+/* On to the value behind the next key of these, or with none behind any key whose value is a list: 1 + its index. 0 at
+ * the body's end; -1 if the body is none of ours, or one of these may be written with an escape. */
 static int
 find_key(Rest *rest, const char *const *keys, int n_keys)
 {

@@ -27,7 +27,7 @@ from . import json_media, json_records
 DEPTH = 4  #: How deep such a body is nested at the most.
 
 _FRAME, _COLUMNS, _ROWS = "dataframe_split", "columns", "rows"
-_HEAD = re.compile(rb'\s*(?:\{\s*"(\w+)"\s*:\s*)?([\[{])')
+_HEAD = re.compile(rb'\s*(?:\{\s*"(\w{1,20})"\s*:\s*)?([\[{])')
 #: By the first key, and by what stands there.
 _FORMS = {
     (b"dataframe_split", b"{"): _FRAME, (b"inputs", b"{"): _COLUMNS,
