@@ -9,6 +9,7 @@
 
 #include "_escapes.h"
 #include "_number.h"
+#include "_quotes.h"
 #include "_texts.h"
 
 #define FIRST_CAPACITY 1024

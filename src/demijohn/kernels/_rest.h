@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "_blanks.h"
+#include "_quotes.h"
 
 #define MAX_REST 8192 /* bytes: a longer one is no plain request */
 #define MAX_ID 128
@@ -60,30 +61,11 @@ cut_list(Rest *rest, const char *end)
     return keep(rest, EMPTY, EMPTY + 2);
 }
 
-/* The next quote; NULL where there is none within as many bytes as the rest may have. */
+/* How far to look: no further than the rest may reach. */
 static inline const char *
-find_any_quote(const Rest *rest, const char *at)
+horizon_of(const Rest *rest, const char *at)
 {
-    size_t n_left = (size_t)(rest->end - at);
-    return memchr(at, '"', n_left < rest->max_bytes ? n_left : rest->max_bytes);
-}
-
-/* The quote that ends a string; NULL if the string is longer than the rest may be. */
-static const char *
-find_last_quote(const Rest *rest, const char *text)
-{
-    const char *quote = find_any_quote(rest, text);
-    while (quote != NULL) {
-        const char *escape = quote;
-        while (escape > text && escape[-1] == '\\') {
-            escape--;
-        }
-        if ((quote - escape) % 2 == 0) {
-            break;
-        }
-        quote = (size_t)(quote - text) > rest->max_bytes ? NULL : find_any_quote(rest, quote + 1);
-    }
-    return quote;
+    return (size_t)(rest->end - at) < rest->max_bytes ? rest->end : at + rest->max_bytes;
 }
 
 static inline int
@@ -124,17 +106,18 @@ static int
 find_key(Rest *rest, const char *const *keys, int n_keys)
 {
     for (;;) {
-        const char *quote = find_any_quote(rest, rest->at);
+        const char *quote = memchr(rest->at, '"', (size_t)(horizon_of(rest, rest->at) - rest->at));
         if (quote == NULL) {
             return keep(rest, rest->at, rest->end);
         }
-        const char *text = quote + 1, *last = find_last_quote(rest, text);
+        int has_escapes;
+        const char *text = quote + 1, *last = find_quote(text, horizon_of(rest, text), &has_escapes);
         if (last == NULL) {
             return -1;
         }
         const char *at = skip_blanks(last + 1);
         int is_key = *at == ':';
-        if (is_key && n_keys > 0 && memchr(text, '\\', (size_t)(last - text)) != NULL) {
+        if (is_key && n_keys > 0 && has_escapes) {
             return -1; /* it may be one of these */
         }
         at = is_key ? skip_blanks(at + 1) : at;
