@@ -208,9 +208,8 @@ def test_rows_stand_alone_or_behind_their_keys() -> None:
         found = read_rows(body, MANY)
         assert found is not None
         assert (found.rest.lstrip(), found.are_rows) == (rest.lstrip(), True)
-    assert [
-        read_rows(body, MANY) for body in (b'{"data":[[1]]}', b'[{"inputs":1}]', b"", b"[", b"[[")
-    ] == 5 * [None]
+    for body in (b'{"data":[[1]]}', b'[{"inputs":1}]', b"", b"[", b"[["):
+        assert read_rows(body, MANY) is None
 
 
 def test_there_may_be_as_many_cells_as_are_allowed_and_no_more() -> None:

@@ -28,8 +28,7 @@ def test_lines_are_rows_records_or_values() -> None:
     assert isinstance(numbers, Matrix)
     assert numbers.numbers.tolist() == [[1, 2.5], [3, 4]]
     assert numbers.again().rows == [[1, 2.5], [3, 4]]
-    rows = lines_media.decode(b'["a", null]\n["b", 2]', SETTINGS)
-    rows = as_written(rows)
+    rows = as_written(lines_media.decode(b'["a", null]\n["b", 2]', SETTINGS))
     assert isinstance(rows, Rows)
     assert rows.rows == [["a", None], ["b", 2]]
     records = lines_media.decode(b'{"x": "a\\nb"}\n{"x": 1}\n', SETTINGS)
